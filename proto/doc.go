@@ -1,0 +1,2 @@
+// Package proto is the bytes that Multiproc's processes exchange.
+package proto

@@ -1,0 +1,120 @@
+package proto
+
+import (
+	"fmt"
+	"math"
+	"sync/atomic"
+)
+
+// Extension codes. PROTOCOL.md has the table; those without a type in this package
+// are reserved, and a value that has one is kept as [Ext].
+const (
+	ExtTime      int8 = -1 // MessagePack's own timestamp
+	ExtHandle    int8 = 1  // something that lives in descriptors of the frame
+	ExtTuple     int8 = 2  // reserved: immutable sequence
+	ExtSet       int8 = 3  // reserved: unordered, each value once
+	ExtFrozenSet int8 = 4  // reserved: immutable set
+	ExtBigInt    int8 = 5  // reserved: integer beyond 64 bits
+	ExtSlice     int8 = 6  // reserved: start, stop, step
+	ExtObject    int8 = 7  // reserved: reference to an object of a Manager
+	ExtError     int8 = 8  // reserved: a fault as a value
+	ExtBlob      int8 = 9  // reserved: bytes in the private format of one language
+	ExtComplex   int8 = 10 // reserved: complex number
+)
+
+// Kinds of handles that this protocol itself uses; `ipc` lists its own.
+const (
+	// HandleScoreboard is the scoreboard page in a Welcome: one descriptor, a memfd.
+	HandleScoreboard uint8 = 16
+)
+
+// An Ext is an extension value of a code that this package does not open. Decoded
+// into an interface it keeps its bytes as they came; encoded it becomes the same
+// bytes again. Handles (ExtHandle) have no Ext: they are nothing without their
+// descriptors.
+type Ext struct {
+	Code int8
+	Data []byte
+}
+
+// A Handle says what stands behind descriptors in a value. Kind is the receiver's
+// key to what it is; Meta is for that kind alone, in no format known here.
+type Handle struct {
+	Kind uint8
+	Meta []byte
+}
+
+// A HandleEncoder is a value that travels as descriptors. fds are fresh duplicates:
+// they are the payload's from the return on, also when Marshal fails later. A nil
+// pointer travels as nil and is not asked.
+type HandleEncoder interface {
+	EncodeHandle() (h Handle, fds []int, err error)
+}
+
+// A HandleDecoder is the zero value of something that arrives as descriptors. It
+// owns fds from the call on, also when it returns an error; h.Meta is only valid
+// during the call. If it has a method Close() error, Unmarshal calls that when the
+// rest of the value turns out bad, so that nothing is left open.
+type HandleDecoder interface {
+	DecodeHandle(h Handle, fds []int) error
+}
+
+// EncodeHandle writes h and attaches fds, which become the payload's. It is for
+// types with their own EncodeMsgpack; others implement HandleEncoder. The frame's
+// limit on descriptors is checked by Marshal at its end.
+func EncodeHandle(w *Writer, h Handle, fds ...int) {
+	ref := HandleRef{Handle: h, First: len(w.fds), Count: len(fds)}
+	w.fds = append(w.fds, fds...)
+	if ref.First+ref.Count <= math.MaxUint8 { // beyond, Marshal refuses anyhow
+		w.b = ref.append(w.b)
+	}
+}
+
+// A HandleRef is a Handle as it stands in a value: with the place of its descriptors
+// in the frame.
+type HandleRef struct {
+	Handle
+	First, Count int
+}
+
+// Pick returns the descriptors of r among those of its frame, or ErrProtocol when
+// the frame has fewer. It does not change who owns them.
+func (r HandleRef) Pick(fds []int) ([]int, error) {
+	if r.First < 0 || r.Count < 0 || r.First > len(fds) || r.Count > len(fds)-r.First {
+		return nil, protocolf("descriptors %d to %d of a frame with %d", r.First, r.First+r.Count-1, len(fds))
+	}
+	return fds[r.First : r.First+r.Count], nil
+}
+
+// append appends r as an extension: kind u8, first u8, count u8, meta.
+func (r HandleRef) append(b []byte) []byte {
+	b = AppendExtHeader(b, ExtHandle, 3+len(r.Meta))
+	return append(append(b, r.Kind, byte(r.First), byte(r.Count)), r.Meta...)
+}
+
+// parseHandle reads the content of an ExtHandle. Meta aliases b.
+func parseHandle(b []byte) (HandleRef, error) {
+	if len(b) < 3 {
+		return HandleRef{}, protocolf("a handle of %d bytes, at least 3 are needed", len(b))
+	}
+	r := HandleRef{Handle: Handle{Kind: b[0]}, First: int(b[1]), Count: int(b[2])}
+	if len(b) > 3 {
+		r.Meta = b[3:len(b):len(b)]
+	}
+	return r, nil
+}
+
+// A HandleOpener makes a value from a handle that arrived where no Go type was
+// given. It owns fds, also when it fails; h.Meta is only valid during the call.
+type HandleOpener = func(h Handle, fds []int) (any, error)
+
+var openers [256]atomic.Pointer[HandleOpener]
+
+// RegisterHandle names the function that opens handles of this kind when they are
+// decoded into an interface. Call it from an init function; a second call for a
+// kind panics.
+func RegisterHandle(kind uint8, open func(h Handle, fds []int) (any, error)) {
+	if !openers[kind].CompareAndSwap(nil, &open) {
+		panic(fmt.Sprintf("proto: handle kind %d registered twice", kind))
+	}
+}
