@@ -1,0 +1,102 @@
+package main
+
+import (
+	"iter"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A Job is what a job file says: shared objects and tickets. Nothing in it changes after reading.
+type Job struct {
+	Name    string
+	Shared  []Shared // in file order
+	Entries []Entry  // in file order; see Tickets
+
+	src *source
+}
+
+// Shared is one object that all tickets of a job can be handed.
+type Shared struct {
+	Name string
+	Kind string // a key of sharedKinds
+}
+
+// An Entry is one element of "tickets": a ticket, or as many as its repeat says.
+type Entry struct {
+	Task     string
+	Args     any           // a tree of nil, bool, int64, uint64, float64, string, []any, map[string]any, Ref and Scratch
+	Attempts int           // how often it may be started, at least 1
+	Timeout  time.Duration // of each attempt, from its start; 0: none
+
+	base    string // the id, or what stands before "-1", "-2" …
+	single  bool   // the id is the base itself
+	unnamed bool   // the file gives no id; the base is the task
+	first   int    // number of the first ticket when not single
+	repeat  int    // how many, at least 1
+
+	off     int // where it stands
+	idOff   int // where its id stands, or off
+	taskOff int // where its task stands
+}
+
+// A Ticket is one unit of work, as the pool takes it.
+type Ticket struct {
+	ID       string
+	Task     string
+	Args     any // see Entry; resolve makes it ready for a worker
+	Attempts int
+	Timeout  time.Duration
+}
+
+// A Ref stands in args where the file has {"$shared": name}.
+type Ref struct{ Name string }
+
+// A Scratch stands in args where the file has {"$scratch": path}: a clean path inside the job's own directory.
+type Scratch struct{ Path string }
+
+// Tickets yields all tickets in file order. They are made one at a time, so that a repeat of a million costs nothing.
+//
+// A ticket with an id and no repeat is called just that; with repeat, nap becomes nap-1, nap-2 …. Tickets without id are numbered
+// among those of their task: the first two that sleep are sleep-1 and sleep-2, however many others stand between.
+// So a ticket put in or taken out elsewhere in the file leaves their names as they were.
+func (j *Job) Tickets() iter.Seq[Ticket] {
+	return func(yield func(Ticket) bool) {
+		for _, e := range j.Entries {
+			for i := range e.repeat {
+				if !yield(Ticket{e.id(i), e.Task, e.Args, e.Attempts, e.Timeout}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Len is the number of tickets.
+func (j *Job) Len() int {
+	n := 0
+	for _, e := range j.Entries {
+		n += e.repeat
+	}
+	return n
+}
+
+// id is the name of the i-th ticket of an entry, from 0.
+func (e *Entry) id(i int) string {
+	if e.single {
+		return e.base
+	}
+	return e.base + "-" + strconv.Itoa(e.first+i)
+}
+
+// CheckTasks refuses tasks that the worker program does not know. It is asked after the first worker said hello, before
+// any ticket runs; the error is a *JobError.
+func (j *Job) CheckTasks(known []string) error {
+	src := &source{file: j.src.file, text: j.src.text}
+	for _, e := range j.Entries {
+		if !slices.Contains(known, e.Task) {
+			src.problem(e.taskOff, "unknown task %s; expected %s%s", quote(e.Task), oneOf(known), didYouMean(e.Task, known))
+		}
+	}
+	return src.err()
+}
