@@ -1,9 +1,11 @@
 package supervisor
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -35,19 +37,16 @@ func setTitle(title string) error {
 	return setComm(title)
 }
 
-// takeArgs moves os.Args to the heap and returns the memory it had: that of the leading arguments that
-// follow one another. (Somebody may have changed os.Args; then it can be short, or empty.)
+// takeArgs moves os.Args to the heap and returns the memory it had: the whole of what the kernel shows as our
+// arguments. It returns nothing if os.Args is not there (any more: a program may assign to it).
 func takeArgs() []byte {
-	if len(os.Args) == 0 || !inStack(os.Args[0]) {
+	if len(os.Args) == 0 {
 		return nil
 	}
-	start := unsafe.StringData(os.Args[0])
-	length := 0
-	for _, arg := range os.Args {
-		if unsafe.StringData(arg) != (*byte)(unsafe.Add(unsafe.Pointer(start), length)) {
-			break
-		}
-		length += len(arg) + 1 // its zero byte
+	first := unsafe.StringData(os.Args[0])
+	start, end := argBounds()
+	if end <= start || uintptr(unsafe.Pointer(first)) != start {
+		return nil
 	}
 	copied := make([]string, len(os.Args))
 	for i, arg := range os.Args {
@@ -57,7 +56,23 @@ func takeArgs() []byte {
 		flag.CommandLine.Init(copied[0], flag.CommandLine.ErrorHandling())
 	}
 	os.Args = copied
-	return unsafe.Slice(start, length)
+	return unsafe.Slice(first, end-start)
+}
+
+// argBounds asks the kernel where the arguments lie: fields 48 and 49 of proc_pid_stat(5), the 46th and
+// 47th after the command name.
+func argBounds() (start, end uintptr) {
+	b, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return 0, 0
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 47 {
+		return 0, 0
+	}
+	from, _ := strconv.ParseUint(f[45], 10, 64)
+	to, _ := strconv.ParseUint(f[46], 10, 64)
+	return uintptr(from), uintptr(to)
 }
 
 // setComm sets the command name, of which the kernel keeps 15 bytes. A longer one is cut, after a word if that
