@@ -1,0 +1,99 @@
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+// maxFailedShown is how many failed tickets the report shows with their post-mortems; the rest are counted.
+const maxFailedShown = 5
+
+// A Summary is what the report tells. It is counted up while results come in and holds no more of them than is shown, so that it
+// stays small however many tickets there are. One goroutine owns it.
+type Summary struct {
+	Job         string
+	Tickets     int           // in the job
+	Elapsed     time.Duration // wall time, from before the first worker to after the last
+	Interrupted bool          // by a signal; then tickets may be missing
+	Results     string        // the results file, or ""
+
+	Outcomes map[string]int // tickets by outcome
+	Attempts int            // started in all
+	Workers  []WorkerSummary
+	Failed   []Record // the first few that are not ok
+}
+
+// A WorkerSummary is one worker place and the processes that held it.
+type WorkerSummary struct {
+	Place   int           // from 1
+	PIDs    []int         // in the order of their start
+	Tickets int           // whose result came from here
+	Busy    time.Duration // with the last attempts of these tickets
+}
+
+// Started notes that a worker process took a place, as the pool tells. Twice the same is no harm.
+func (s *Summary) Started(place, pid int) {
+	w := s.worker(place)
+	if pid > 0 && (len(w.PIDs) == 0 || w.PIDs[len(w.PIDs)-1] != pid) {
+		w.PIDs = append(w.PIDs, pid)
+	}
+}
+
+// Add counts one finished ticket.
+func (s *Summary) Add(r Record) {
+	if s.Outcomes == nil {
+		s.Outcomes = map[string]int{}
+	}
+	s.Outcomes[r.Outcome]++
+	s.Attempts += r.Attempts
+	if r.Worker > 0 {
+		w := s.worker(r.Worker)
+		w.Tickets++
+		w.Busy += r.Elapsed
+		if !slices.Contains(w.PIDs, r.PID) {
+			s.Started(r.Worker, r.PID)
+		}
+	}
+	if r.Outcome != outcomeOK && len(s.Failed) < maxFailedShown {
+		r.Value = nil
+		s.Failed = append(s.Failed, r)
+	}
+}
+
+// worker returns the summary of a place, new if need be; they are in order of place.
+func (s *Summary) worker(place int) *WorkerSummary {
+	i, found := slices.BinarySearchFunc(s.Workers, place, func(w WorkerSummary, place int) int { return w.Place - place })
+	if !found {
+		s.Workers = slices.Insert(s.Workers, i, WorkerSummary{Place: place})
+	}
+	return &s.Workers[i]
+}
+
+// Finished is the number of tickets that have a result.
+func (s *Summary) Finished() int {
+	n := 0
+	for _, count := range s.Outcomes {
+		n += count
+	}
+	return n
+}
+
+// Restarts is how many worker processes were started to replace others.
+func (s *Summary) Restarts() int {
+	n := 0
+	for _, w := range s.Workers {
+		n += max(0, len(w.PIDs)-1)
+	}
+	return n
+}
+
+// ExitStatus is what the command ends with.
+func (s *Summary) ExitStatus() int {
+	switch {
+	case s.Interrupted:
+		return exitInterrupted
+	case s.Outcomes[outcomeOK] < s.Tickets:
+		return exitFailed
+	}
+	return exitOK
+}
