@@ -1,0 +1,455 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-185a7250/multiproc/proto"
+)
+
+const (
+	readBuffer = 64 << 10 // what one system call asks for
+	firstBody  = 1 << 20  // most that is allocated before any of a body has come
+	copyBelow  = 16 << 10 // a frame up to this size is written from one buffer
+	maxEarly   = 253      // descriptors that may wait for their frame (SCM_MAX_FD)
+)
+
+// ConnOptions of a Conn; the zero value is good.
+type ConnOptions struct {
+	// Limits of what is received; zero fields are the defaults of package proto. A
+	// message beyond them makes the Conn unreadable.
+	Limits proto.Limits
+	// Name stands in errors; default "peer".
+	Name string
+}
+
+// A Conn carries messages, with their boundaries and with descriptors, in both
+// directions over a Unix stream socket. Any number of goroutines may send and
+// receive; each message goes to one of the receivers, whole.
+type Conn struct {
+	sock   *net.UnixConn
+	raw    syscall.RawConn
+	name   string
+	limits proto.Limits
+	closed atomic.Bool
+
+	rmu   sync.Mutex
+	in    []byte // received, not yet taken: in[r:w]
+	r, w  int
+	body  []byte // the frame under way, when it is larger than in
+	got   int
+	head  proto.Header // of that frame
+	fds   []int        // arrived, in order, not yet taken by a frame
+	oob   []byte
+	readE error // sticky
+
+	wmu    sync.Mutex
+	out    []byte
+	writeE error // sticky
+}
+
+// NewConn makes a Conn of f, a connected Unix stream socket, which it takes over
+// (f is closed in any case).
+func NewConn(f *os.File, o ConnOptions) (*Conn, error) {
+	c := new(Conn)
+	return c, c.open(f, o)
+}
+
+func (c *Conn) open(f *os.File, o ConnOptions) error {
+	sock, err := unixConn(f)
+	if err != nil {
+		return err
+	}
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		sock.Close()
+		return err
+	}
+	if o.Name == "" {
+		o.Name = "peer"
+	}
+	c.sock, c.raw, c.name, c.limits = sock, raw, o.Name, o.Limits
+	c.oob = make([]byte, unix.CmsgSpace(4*maxEarly))
+	return nil
+}
+
+// Pipe returns the two ends of a duplex wire. Either may be passed to another
+// process.
+func Pipe() (*Conn, *Conn, error) {
+	f, g, err := Socketpair()
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := NewConn(f, ConnOptions{})
+	if err != nil {
+		g.Close()
+		return nil, nil, err
+	}
+	b, err := NewConn(g, ConnOptions{})
+	if err != nil {
+		a.Close()
+		return nil, nil, err
+	}
+	return a, b, nil
+}
+
+// A Frame is one message as it came: the body, which is the receiver's, and the
+// descriptors, which the receiver has to close or to hand on.
+type Frame struct {
+	Body []byte
+	FDs  []int
+}
+
+// Close closes the descriptors.
+func (f Frame) Close() { CloseFDs(f.FDs) }
+
+// ReadFrame waits for the next message. It returns io.EOF when the peer has closed
+// or died between two messages, io.ErrUnexpectedEOF inside one, ErrClosed after
+// Close, os.ErrDeadlineExceeded after a read deadline (the Conn stays good, also in
+// the middle of a message), and otherwise what the peer did wrong
+// (proto.ErrTooLarge, proto.ErrProtocol); from then on the Conn is not readable.
+func (c *Conn) ReadFrame() (Frame, error) {
+	c.rmu.Lock()
+	defer c.rmu.Unlock()
+	if c.readE != nil {
+		return Frame{}, c.readE
+	}
+	f, err := c.readFrame()
+	if err == nil {
+		return f, nil
+	}
+	if c.closed.Load() {
+		err = ErrClosed
+	} else if err != io.EOF {
+		err = fmt.Errorf("ipc: receive from %s: %w", c.name, err)
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.readE = err
+		c.dropFDs()
+	}
+	return Frame{}, err
+}
+
+// dropFDs closes what arrived for frames that nobody will read.
+func (c *Conn) dropFDs() {
+	CloseFDs(c.fds)
+	c.fds = nil
+}
+
+func (c *Conn) readFrame() (Frame, error) {
+	if c.body == nil {
+		if err := c.readHeader(); err != nil {
+			return Frame{}, err
+		}
+	}
+	if err := c.readBody(); err != nil {
+		return Frame{}, err
+	}
+	f := Frame{Body: c.body}
+	c.body = nil
+	if n := c.head.Descriptors; n > len(c.fds) {
+		return Frame{}, fmt.Errorf("%w: frame with %d descriptors, %d have come", proto.ErrProtocol, n, len(c.fds))
+	} else if n > 0 {
+		f.FDs = c.fds[:n:n]
+		c.fds = c.fds[n:]
+	}
+	if len(c.fds) > maxEarly {
+		// A sender that writes several frames at once may let descriptors arrive before
+		// their frame, but not without end.
+		f.Close()
+		return Frame{}, fmt.Errorf("%w: %d descriptors that no frame names", proto.ErrProtocol, len(c.fds))
+	}
+	return f, nil
+}
+
+func (c *Conn) readHeader() error {
+	for c.w-c.r < proto.HeaderSize {
+		if err := c.fill(); err != nil {
+			if err == io.EOF && c.w > c.r {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	head, err := proto.ParseHeader(c.in[c.r:c.w], c.limits)
+	if err != nil {
+		return err
+	}
+	c.r += proto.HeaderSize
+	c.head, c.got = head, 0
+	// A header may promise much and bring nothing: what is allocated grows with what
+	// has come.
+	c.body = make([]byte, min(head.Length, firstBody))
+	return nil
+}
+
+func (c *Conn) readBody() error {
+	for {
+		n := copy(c.body[c.got:], c.in[c.r:c.w])
+		c.got += n
+		c.r += n
+		if c.got == c.head.Length {
+			return nil
+		}
+		if c.got == len(c.body) {
+			grown := make([]byte, min(c.head.Length, 2*len(c.body)))
+			copy(grown, c.body)
+			c.body = grown
+			continue
+		}
+		var err error
+		if rest := c.body[c.got:]; len(rest) >= readBuffer {
+			n, err = c.receive(rest)
+			c.got += n
+		} else {
+			err = c.fill()
+		}
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// fill receives into the buffer, at least one byte.
+func (c *Conn) fill() error {
+	if c.in == nil {
+		c.in = make([]byte, readBuffer)
+	}
+	if c.r > 0 {
+		c.w = copy(c.in, c.in[c.r:c.w])
+		c.r = 0
+	}
+	n, err := c.receive(c.in[c.w:])
+	c.w += n
+	return err
+}
+
+func (c *Conn) receive(p []byte) (n int, err error) {
+	var fds []int
+	e := c.raw.Read(func(fd uintptr) bool {
+		for {
+			n, fds, err = receive(int(fd), p, c.oob)
+			if err != unix.EINTR {
+				return err != unix.EAGAIN
+			}
+		}
+	})
+	c.fds = append(c.fds, fds...)
+	switch {
+	case e != nil:
+		return 0, e
+	case err == unix.ECONNRESET:
+		return 0, io.EOF // it died with something of ours unread
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// WriteFrame sends one message, whose body is the parts in a row, with
+// descriptors, which stay the caller's. It waits while the peer does not read. It
+// returns proto.ErrTooLarge before anything is sent; ErrClosed after Close;
+// otherwise, if only a part could be sent, the Conn is broken for writing.
+func (c *Conn) WriteFrame(fds []int, parts ...[]byte) error {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	head := proto.Header{Length: size, Descriptors: len(fds)}
+	if err := checkFrame(head, c.limits); err != nil {
+		return fmt.Errorf("ipc: send to %s: %w", c.name, err)
+	}
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if c.writeE != nil {
+		return c.writeE
+	}
+	c.out = proto.AppendHeader(c.out[:0], head)
+	bufs := [][]byte{c.out}
+	if size <= copyBelow {
+		for _, p := range parts {
+			c.out = append(c.out, p...)
+		}
+		bufs[0] = c.out
+	} else {
+		bufs = append(bufs, parts...)
+	}
+	sent, err := c.transmit(bufs, fds)
+	if err == nil {
+		return nil
+	}
+	if c.closed.Load() {
+		return ErrClosed
+	}
+	err = fmt.Errorf("ipc: send to %s: %w", c.name, err)
+	if sent > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.writeE = fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	return err
+}
+
+// checkFrame refuses what a receiver with the same limits would refuse.
+func checkFrame(h proto.Header, lim proto.Limits) error {
+	if h.Length > math.MaxUint32 || h.Descriptors > maxEarly {
+		return fmt.Errorf("%w: %d bytes and %d descriptors", proto.ErrTooLarge, h.Length, h.Descriptors)
+	}
+	var b [proto.HeaderSize]byte
+	_, err := proto.ParseHeader(proto.AppendHeader(b[:0], h), lim)
+	return err
+}
+
+// transmit writes all of bufs; the descriptors go with the first byte.
+func (c *Conn) transmit(bufs [][]byte, fds []int) (sent int, err error) {
+	var oob []byte
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
+	}
+	e := c.raw.Write(func(fd uintptr) bool {
+		for len(bufs) > 0 {
+			var n int
+			n, err = unix.SendmsgBuffers(int(fd), bufs, oob, nil, unix.MSG_NOSIGNAL)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				return err != unix.EAGAIN
+			}
+			oob = nil
+			sent += n
+			bufs = advance(bufs, n)
+		}
+		return true
+	})
+	if e != nil {
+		return sent, e
+	}
+	return sent, err
+}
+
+// advance drops the first n bytes of bufs.
+func advance(bufs [][]byte, n int) [][]byte {
+	for len(bufs) > 0 && n >= len(bufs[0]) {
+		n -= len(bufs[0])
+		bufs = bufs[1:]
+	}
+	if len(bufs) > 0 {
+		bufs[0] = bufs[0][n:]
+	}
+	return bufs
+}
+
+// Send encodes v and sends it as one message. It waits while the peer does not
+// read, until ctx ends; a message that was sent in part by then breaks the Conn.
+// v may hold locks, files, Conns: they go along.
+func (c *Conn) Send(ctx context.Context, v any) error {
+	p, err := proto.Marshal(v)
+	defer CloseFDs(p.FDs)
+	if err != nil {
+		return err
+	}
+	return c.until(ctx, (*net.UnixConn).SetWriteDeadline, func() error {
+		return c.WriteFrame(p.FDs, p.Bytes)
+	})
+}
+
+// Recv waits for a message until ctx ends, and decodes it into v, a pointer. A
+// message that does not fit into v is lost, with an error that says why; the Conn
+// stays good. For the end of the Conn see ReadFrame.
+func (c *Conn) Recv(ctx context.Context, v any) error {
+	var f Frame
+	err := c.until(ctx, (*net.UnixConn).SetReadDeadline, func() (err error) {
+		f, err = c.ReadFrame()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	left, err := proto.Unmarshal(proto.Payload{Bytes: f.Body, FDs: f.FDs}, v, c.limits)
+	CloseFDs(left)
+	return err
+}
+
+// until runs do and makes its deadline pass when ctx ends; the error is that of
+// ctx then. Deadlines that others have set are not kept.
+func (c *Conn) until(ctx context.Context, set func(*net.UnixConn, time.Time) error, do func() error) error {
+	if ctx.Done() == nil {
+		return do()
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		set(c.sock, time.Unix(1, 0))
+		close(ended)
+	})
+	err := do()
+	if !stop() {
+		<-ended
+		set(c.sock, time.Time{})
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// SetReadDeadline and SetWriteDeadline bound the calls that wait, now and later;
+// the zero time is no bound.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.sock.SetReadDeadline(t) }
+
+// SetWriteDeadline: see SetReadDeadline.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.sock.SetWriteDeadline(t) }
+
+// Close closes this end and ends all calls that wait. The peer reads what was
+// sent, then io.EOF. Closing twice is fine.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	err := c.sock.Close()
+	c.rmu.Lock()
+	defer c.rmu.Unlock()
+	c.dropFDs()
+	if c.readE == nil {
+		c.readE = ErrClosed
+	}
+	return err
+}
+
+// EncodeHandle implements proto.HandleEncoder. An end that has received a part of
+// what was sent to it cannot be passed on.
+func (c *Conn) EncodeHandle() (proto.Handle, []int, error) {
+	if c.sock == nil || c.closed.Load() {
+		return proto.Handle{}, nil, ErrClosed
+	}
+	c.rmu.Lock()
+	defer c.rmu.Unlock()
+	if c.r != c.w || c.body != nil {
+		return proto.Handle{}, nil, errors.New("ipc: a Conn with unread messages cannot be passed on: they would stay here")
+	}
+	fd, err := dup(c.raw)
+	return proto.Handle{Kind: handleConn}, []int{fd}, err
+}
+
+// DecodeHandle implements proto.HandleDecoder.
+func (c *Conn) DecodeHandle(h proto.Handle, fds []int) error {
+	fd, err := single(h, fds, handleConn, "conn")
+	if err != nil {
+		return err
+	}
+	return c.open(os.NewFile(uintptr(fd), "conn"), ConnOptions{})
+}

@@ -1,0 +1,53 @@
+package shm
+
+import "fmt"
+
+// The layout is that of the bytes in the memfd, so it is a wire format between
+// processes of different builds: changing anything here means a new
+// formatVersion. All words are in the byte order of the machine, which is
+// little-endian on both platforms that are supported.
+const (
+	magic         = 0x3130304d4853504d // "MPSHM001"
+	formatVersion = 1
+
+	offMagic   = 0   // u64, stored last by the creator
+	offVersion = 8   // u32
+	offKind    = 12  // u32, a Kind
+	offID      = 16  // 16 random bytes
+	offSize    = 32  // u64, the whole segment
+	offFlags   = 40  // u64, as the kind defines them
+	offPidns   = 48  // u64, inode of the pid namespace that the slots' pids belong to
+	offSlots   = 56  // u32, capacity of the table
+	offUsed    = 60  // u32, slots from here on were never taken
+	offOrder   = 64  // u64, the last order number drawn
+	offWord    = 128 // u64, the state word of a Mutex, in a cache line of its own
+	offName    = 192 // NameSize bytes, padded with zeros
+	offTable   = 1024
+
+	// NameSize bounds the name of a segment, in bytes.
+	NameSize = 64
+
+	// One slot is one cache line, so that two processes never write to one line.
+	slotSize  = 64
+	slotIdent = 0  // u64, 0: free
+	slotOrder = 8  // u64, 0: not waiting
+	slotWake  = 16 // u32, the futex that the slot's process sleeps on
+
+	// MaxSlots is what fits in the owner field of the state word.
+	MaxSlots = 1<<ownerBits - 1
+)
+
+// Kind tells what a segment holds.
+type Kind uint32
+
+// The kinds of segments. The numbers are part of the format.
+const (
+	KindLock Kind = 1
+)
+
+func (k Kind) String() string {
+	if k == KindLock {
+		return "lock"
+	}
+	return fmt.Sprintf("segment of kind %d", uint32(k))
+}

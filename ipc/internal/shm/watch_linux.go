@@ -1,0 +1,211 @@
+package shm
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+var errDead = errors.New("shm: process is dead")
+
+// A watch is the pidfd of one process, shared by every segment of this process
+// that depends on it: one descriptor and one parked goroutine, no thread.
+type watch struct {
+	id   ident
+	file *os.File
+	dead atomic.Bool
+	done chan struct{} // closed when the goroutine has ended
+
+	nudges map[*watchSet]func() // who wants to know; guarded by registry.mu
+}
+
+// death is the registry of this process.
+var death = registry{watched: make(map[ident]*watch)}
+
+type registry struct {
+	mu      sync.Mutex
+	watched map[ident]*watch // the living only
+}
+
+// alive tells whether the process still has a thread that can do anything. A
+// zombie is dead. When the kernel lets nobody look (no descriptor is left), the
+// process counts as alive: to wait too long is better than to take a lock from
+// the living.
+func alive(id ident) bool {
+	death.mu.Lock()
+	w := death.watched[id]
+	death.mu.Unlock()
+	if w != nil {
+		return !w.isDead()
+	}
+	file, err := openPidfd(id)
+	if err != nil {
+		return !errors.Is(err, errDead)
+	}
+	defer file.Close()
+	return !poll(file)
+}
+
+// isDead asks the kernel, for the goroutine may not have been told yet.
+func (w *watch) isDead() bool { return w.dead.Load() || poll(w.file) || w.dead.Load() }
+
+// poll tells whether the pidfd is readable; false if it is closed.
+func poll(pidfd *os.File) (yes bool) {
+	if conn, err := pidfd.SyscallConn(); err == nil {
+		conn.Control(func(fd uintptr) { yes = readable(fd) })
+	}
+	return yes
+}
+
+func readable(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n == 1
+}
+
+// watch makes sure that nudge is called when id dies, until set is removed from
+// the watch. It fails with errDead, or with what keeps id from being watched.
+func (r *registry) watch(id ident, set *watchSet, nudge func()) (*watch, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.watched[id]
+	if w == nil {
+		file, err := openPidfd(id)
+		if err != nil {
+			return nil, err
+		}
+		w = &watch{id: id, file: file, done: make(chan struct{}), nudges: make(map[*watchSet]func())}
+		r.watched[id] = w
+		go r.wait(w)
+	}
+	w.nudges[set] = nudge
+	return w, nil
+}
+
+// unwatch removes set from w; its nudge is not running and will not run when it
+// returns.
+func (r *registry) unwatch(w *watch, set *watchSet) {
+	r.mu.Lock()
+	delete(w.nudges, set)
+	last := len(w.nudges) == 0 && r.watched[w.id] == w
+	if last {
+		delete(r.watched, w.id)
+	}
+	r.mu.Unlock()
+	if last {
+		w.file.Close()
+		<-w.done
+	}
+}
+
+// wait parks in the netpoller until the pidfd is readable or closed.
+func (r *registry) wait(w *watch) {
+	defer close(w.done)
+	conn, err := w.file.SyscallConn()
+	if err != nil || conn.Read(readable) != nil {
+		return
+	}
+	w.dead.Store(true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.watched[w.id] == w {
+		delete(r.watched, w.id)
+	}
+	w.file.Close()
+	for _, nudge := range w.nudges {
+		nudge()
+	}
+}
+
+// openPidfd opens the process id itself, not another one that got its pid.
+func openPidfd(id ident) (*os.File, error) {
+	fd, err := unix.PidfdOpen(id.pid(), 0)
+	if err == unix.ESRCH || err == unix.EINVAL {
+		// EINVAL: the pid is that of a thread now, so the process is no more.
+		return nil, errDead
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	// Read after the open: if the start time is still the right one, so is the pidfd.
+	start, err := startTime(id.pid())
+	if err != nil || makeIdent(id.pid(), start) != id {
+		unix.Close(fd)
+		return nil, errDead
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// A watchSet is what one mapping watches: the last few processes it depended on,
+// for those who contend for one lock meet again and again.
+type watchSet struct {
+	mu     sync.Mutex
+	closed bool
+	kept   []*watch // the latest at the end
+}
+
+// maxKept bounds the descriptors that one segment costs a process, however many
+// processes use it.
+const maxKept = 8
+
+// ensure makes sure that nudge is called when id dies. It tells whether it is
+// dead already. An error means that the death will not be told.
+func (s *watchSet) ensure(id ident, nudge func()) (dead bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false, ErrClosed
+	}
+	for i, w := range s.kept {
+		if w.id == id {
+			s.kept = append(append(s.kept[:i], s.kept[i+1:]...), w)
+			return w.isDead(), nil
+		}
+	}
+	s.forget()
+	w, err := death.watch(id, s, nudge)
+	if errors.Is(err, errDead) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s.kept = append(s.kept, w)
+	return w.isDead(), nil
+}
+
+// forget makes room: the dead go first, then the one not looked at for longest.
+func (s *watchSet) forget() {
+	living := s.kept[:0]
+	for _, w := range s.kept {
+		if w.dead.Load() {
+			death.unwatch(w, s)
+		} else {
+			living = append(living, w)
+		}
+	}
+	if len(living) == maxKept {
+		death.unwatch(living[0], s)
+		living = append(living[:0], living[1:]...)
+	}
+	clear(s.kept[len(living):])
+	s.kept = living
+}
+
+// close ends all watches; no nudge is running or will run when it returns.
+func (s *watchSet) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, w := range s.kept {
+		death.unwatch(w, s)
+	}
+	s.kept = nil
+}

@@ -1,0 +1,224 @@
+package ipc
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A helper is what the test binary does when it is started as a second process:
+// it gets a Conn to the test and returns what goes wrong.
+var helpers = map[string]func(c *Conn) error{}
+
+const helperEnv = "IPC_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(helperEnv); name != "" {
+		os.Exit(runHelper(name))
+	}
+	os.Exit(m.Run())
+}
+
+func runHelper(name string) int {
+	f := helpers[name]
+	if f == nil {
+		fmt.Fprintf(os.Stderr, "no helper %q\n", name)
+		return 2
+	}
+	syscall.CloseOnExec(3)
+	c, err := NewConn(os.NewFile(3, "test"), ConnOptions{Name: "test"})
+	if err == nil {
+		err = f(c)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		fmt.Fprintf(os.Stderr, "helper %s: %v\n", name, err)
+		return 1
+	}
+	return 0
+}
+
+// deadline is for everything that must happen at all; nothing is expected to take
+// a hundredth of it.
+const deadline = 30 * time.Second
+
+// A child is a helper process as the test sees it.
+type child struct {
+	t *testing.T
+	*Conn
+	cmd  *exec.Cmd
+	dead bool
+}
+
+// start starts a helper, which dies with the test at the latest.
+func start(t *testing.T, name string) *child {
+	t.Helper()
+	ours, theirs, err := Socketpair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), helperEnv+"="+name)
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := NewConn(ours, ConnOptions{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &child{t: t, Conn: conn, cmd: cmd}
+	t.Cleanup(func() {
+		conn.Close()
+		if !c.dead {
+			c.kill()
+		}
+	})
+	return c
+}
+
+// kill kills the process and waits for its end.
+func (c *child) kill() {
+	c.cmd.Process.Signal(syscall.SIGKILL)
+	c.cmd.Wait()
+	c.dead = true
+}
+
+// wait waits for the end of the process and checks that it died of SIGKILL.
+func (c *child) waitKilled() {
+	c.t.Helper()
+	c.cmd.Wait()
+	c.dead = true
+	if s := c.cmd.ProcessState.Sys().(syscall.WaitStatus); !s.Signaled() || s.Signal() != syscall.SIGKILL {
+		c.t.Fatalf("helper ended with %v, expected SIGKILL", c.cmd.ProcessState)
+	}
+}
+
+func (c *child) signal(s syscall.Signal) {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(s); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// send sends values to the helper, recv waits for one of its answers.
+func (c *child) send(vs ...any) {
+	c.t.Helper()
+	for _, v := range vs {
+		if err := c.Send(within(c.t), v); err != nil {
+			c.t.Fatalf("send %v to helper: %v", v, err)
+		}
+	}
+}
+
+func recv[T any](c *child) T {
+	c.t.Helper()
+	var v T
+	if err := c.Recv(within(c.t), &v); err != nil {
+		c.t.Fatalf("waiting for an answer of the helper: %v", err)
+	}
+	return v
+}
+
+// expect waits until the helper says so.
+func (c *child) expect(want string) {
+	c.t.Helper()
+	if got := recv[string](c); got != want {
+		c.t.Fatalf("helper says %q, expected %q", got, want)
+	}
+}
+
+// within bounds a step of the test.
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// checkLeaks fails the test if, when it has ended and all that it registered is
+// cleaned up, there are more descriptors, goroutines or children than now.
+func checkLeaks(t *testing.T) {
+	t.Helper()
+	collect()
+	fds, goroutines := openFDs(t), runtime.NumGoroutine()
+	t.Cleanup(func() {
+		var got []string
+		var now int
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); runtime.Gosched() {
+			collect()
+			got, now = openFDs(t), runtime.NumGoroutine()
+			if len(got) <= len(fds) && now <= goroutines {
+				return
+			}
+		}
+		if len(got) > len(fds) {
+			t.Errorf("descriptors left: %d, were %d:\n%s", len(got), len(fds), strings.Join(got, "\n"))
+		}
+		if now > goroutines {
+			buf := make([]byte, 1<<16)
+			t.Errorf("goroutines left: %d, were %d\n%s", now, goroutines, buf[:runtime.Stack(buf, true)])
+		}
+	})
+}
+
+func collect() {
+	runtime.GC()
+	runtime.GC()
+}
+
+func openFDs(t *testing.T) []string {
+	dir, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fds []string
+	for _, e := range dir {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && !strings.Contains(to, "/proc/") {
+			fds = append(fds, e.Name()+" -> "+to)
+		}
+	}
+	return fds
+}
+
+// mapsOf counts the mappings of memfds of ours in this process.
+func mapsOf(t *testing.T, name string) int {
+	f, err := os.Open("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n := 0
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if strings.Contains(s.Text(), "memfd:"+name) {
+			n++
+		}
+	}
+	return n
+}
+
+// threads counts the threads of this process.
+func threads(t *testing.T) int {
+	dir, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(dir)
+}
+
+// median of a few measurements.
+func median[T int | time.Duration](v []T) T {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
