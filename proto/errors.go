@@ -54,16 +54,35 @@ func (e *MismatchError) Error() string {
 
 func (e *MismatchError) Unwrap() error { return ErrMismatch }
 
-// at puts the way to a part before the path of a mismatch on its way up; other
-// errors pass unchanged.
+// An unsupportedError is an ErrUnsupported that knows where in a value it is.
+type unsupportedError struct{ path, text string }
+
+func (e *unsupportedError) Error() string {
+	if e.path == "" {
+		return ErrUnsupported.Error() + ": " + e.text
+	}
+	return ErrUnsupported.Error() + ": " + e.path + ": " + e.text
+}
+
+func (e *unsupportedError) Unwrap() error { return ErrUnsupported }
+
+// at puts the way to a part before the path of an error on its way up; errors
+// without a path pass unchanged. So nothing is paid for paths while all is well.
 func at(err error, step string) error {
-	if m, ok := err.(*MismatchError); ok {
-		if m.Path != "" && m.Path[0] != '[' {
-			step += "."
-		}
-		m.Path = step + m.Path
+	switch e := err.(type) {
+	case *MismatchError:
+		e.Path = join(step, e.Path)
+	case *unsupportedError:
+		e.path = join(step, e.path)
 	}
 	return err
+}
+
+func join(step, path string) string {
+	if path != "" && path[0] != '[' {
+		step += "."
+	}
+	return step + path
 }
 
 func protocolf(format string, args ...any) error {

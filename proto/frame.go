@@ -26,7 +26,7 @@ type Limits struct {
 	// value may have 64 KiB less: the rest is for the message around it.
 	Frame int
 	// Depth is how many arrays and maps may be nested in a value; default 128. A
-	// message may nest 8 more around it.
+	// message may nest 8 more around it. At most 10,000: decoders recurse.
 	Depth int
 	// Elements is how many elements all arrays and maps of a value may have together,
 	// a map entry counting two; default 4,194,304. A message may have 65,536 more.
@@ -42,6 +42,7 @@ const (
 	defaultElements    = 4 << 20
 	defaultDescriptors = 64
 	maxDescriptors     = 253 // SCM_MAX_FD, unix(7)
+	maxDepth           = 10_000
 )
 
 // filled returns l with defaults in the place of zeros.
@@ -58,6 +59,7 @@ func (l Limits) filled() Limits {
 	if l.Descriptors <= 0 {
 		l.Descriptors = defaultDescriptors
 	}
+	l.Depth = min(l.Depth, maxDepth)
 	l.Descriptors = min(l.Descriptors, maxDescriptors)
 	return l
 }
