@@ -1,8 +1,15 @@
 package supervisor
 
 import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
 	"runtime"
+	"strconv"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // The parent-death signal of a child fires when the *thread* that started it ends, not the process
@@ -34,4 +41,30 @@ func launchLoop(work <-chan func()) {
 	for f := range work {
 		f()
 	}
+}
+
+// sealDescriptors marks everything above stderr close-on-exec. What Go opens is so anyway; this is for what
+// we were born with (a pipe of the shell, a log of the job system), which our children would otherwise
+// hold open for ever. For processes that are ours entirely: workers and the master command.
+func sealDescriptors() error {
+	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir("/proc/self/fd") // before Linux 5.11
+	if err != nil {
+		return fmt.Errorf("supervisor: list descriptors: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		fd, _ := strconv.Atoi(e.Name())
+		if fd < 3 {
+			continue
+		}
+		// EBADF: the one that read the directory.
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil && err != unix.EBADF {
+			errs = append(errs, fmt.Errorf("supervisor: seal descriptor %d: %w", fd, err))
+		}
+	}
+	return errors.Join(errs...)
 }
