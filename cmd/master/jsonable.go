@@ -6,7 +6,25 @@ import (
 	"math"
 	"time"
 	"unicode/utf8"
+
+	"github.com/seed-185a7250/multiproc/ipc"
+	"github.com/seed-185a7250/multiproc/proto"
 )
+
+// decoded turns what a worker sent into a value for a Record. It takes the payload over: a lock or a file that comes with it is of no
+// use to a line of text. What cannot be decoded is shown as bytes.
+func decoded(p proto.Payload) any {
+	if len(p.Bytes) == 0 {
+		return nil
+	}
+	var v any
+	left, err := proto.Unmarshal(p, &v, proto.Limits{})
+	ipc.CloseFDs(left)
+	if err != nil {
+		return []byte(p.Bytes)
+	}
+	return v
+}
 
 // jsonable turns a decoded MessagePack value into one that JSON can write without loss where that is possible, and without an
 // error in any case: a value must not cost a ticket its line.
@@ -15,7 +33,7 @@ import (
 //   - NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity";
 //   - keys that are no strings are written as text: {1: "a"} becomes {"1": "a"}; where two keys would then be
 //     the same, the map becomes a list of [key, value] pairs;
-//   - times become RFC 3339 strings;
+//   - times become RFC 3339 strings, and extensions that we do not know {"$ext": [code, {"$base64": "…"}]};
 //   - anything else, such as a lock that was returned, becomes {"$type": "its Go type"}.
 func jsonable(v any) any {
 	switch v := v.(type) {
@@ -34,6 +52,8 @@ func jsonable(v any) any {
 		return jsonBytes(v)
 	case time.Time:
 		return v.Format(time.RFC3339Nano) // its own MarshalJSON refuses the year 10000
+	case proto.Ext:
+		return map[string]any{"$ext": []any{v.Code, jsonBytes(v.Data)}}
 	case []any:
 		return jsonList(v)
 	case map[string]any:

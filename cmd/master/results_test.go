@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed-185a7250/multiproc/proto"
 )
 
 var someRecord = Record{
@@ -201,6 +203,7 @@ func TestValues(t *testing.T) {
 		{map[any]any{int64(1): "x", true: nil}, `{"1":"x","true":null}`},
 		{map[string]any{"\xff": int64(1)}, `[[{"$base64":"/w=="},1]]`},
 		{time.Date(12025, 1, 1, 0, 0, 0, 0, time.UTC), `"12025-01-01T00:00:00Z"`},
+		{proto.Ext{Code: 9, Data: []byte{1}}, `{"$ext":[9,{"$base64":"AQ=="}]}`},
 		{odd{}, `{"$type":"main.odd"}`},
 	} {
 		rec := someRecord
@@ -220,5 +223,22 @@ func TestKeysThatLookAlike(t *testing.T) {
 	swapped := []any{pairs[1], pairs[0]}
 	if !reflect.DeepEqual(got, pairs) && !reflect.DeepEqual(got, swapped) {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestDecoded(t *testing.T) {
+	p, err := proto.Marshal(map[string]any{"n": 7, "b": []byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"n": int64(7), "b": []byte{1}}
+	if got := decoded(p); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %#v, want %#v", got, want)
+	}
+	if got := decoded(proto.Payload{Bytes: []byte{0xc1}}); !reflect.DeepEqual(got, []byte{0xc1}) {
+		t.Errorf("got %#v", got)
+	}
+	if got := decoded(proto.Payload{}); got != nil {
+		t.Errorf("got %#v", got)
 	}
 }
