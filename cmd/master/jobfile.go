@@ -129,11 +129,6 @@ var ticketFields = []field[Entry]{
 	{"timeout", "", func(r *jobReader, n *node, e *Entry) { e.Timeout = r.duration(n, "timeout") }},
 }
 
-// sharedKinds tells, for each kind of shared object, what its description may say besides the kind.
-var sharedKinds = map[string][]field[Shared]{
-	"lock": nil,
-}
-
 // kindField is the key that every shared object has; it is read before the others, which depend on it.
 var kindField = field[Shared]{"kind", "the kind of the object", func(*jobReader, *node, *Shared) {}}
 
@@ -193,14 +188,14 @@ func (r *jobReader) sharedObject(m member) Shared {
 	if !r.text(kind, "kind") {
 		return s
 	}
-	options, known := sharedKinds[kind.text]
+	k, known := sharedKinds[kind.text]
 	if !known {
 		kinds := sortedKeys(sharedKinds)
 		r.src.problem(kind.off, "unknown kind %s of %s; expected %s%s", quote(kind.text), what, oneOf(kinds), didYouMean(kind.text, kinds))
 		return s
 	}
 	s.Kind = kind.text
-	readFields(r, m.value, what, append([]field[Shared]{kindField}, options...), &s)
+	readFields(r, m.value, what, append([]field[Shared]{kindField}, k.options...), &s)
 	return s
 }
 
