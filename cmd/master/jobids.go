@@ -65,10 +65,9 @@ func sameID(src *source, number int, a, b *Entry) {
 	if !a.single {
 		id += "-" + strconv.Itoa(number)
 	}
-	first := "the first is at " + src.where(b.idOff)
 	if a.unnamed {
-		src.problem(a.idOff, "ticket without id would be %s again; %s; expected an id", quote(id), first)
+		src.problem(a.idOff, "ticket without id would be %s again; the first is at %s; expected an id", quote(id), place(b.idOff))
 		return
 	}
-	src.problem(a.idOff, "id %s again; %s", quote(id), first)
+	src.problem(a.idOff, "id %s again; the first is at %s", quote(id), place(b.idOff))
 }

@@ -192,7 +192,7 @@ func (r *treeReader) object(n *node, depth int) bool {
 			return false
 		}
 		if first, twice := seen[m.key]; twice {
-			r.src.problem(m.off, "key %s again; the first is at %s", quote(m.key), r.src.where(first))
+			r.src.problem(m.off, "key %s again; the first is at %s", quote(m.key), place(first))
 			continue
 		}
 		seen[m.key] = m.off

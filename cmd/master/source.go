@@ -21,15 +21,31 @@ type source struct {
 	problems []problem
 }
 
+// A problem is put into words only when it is shown: finding line and column costs a walk through the file, and a generated file
+// may have a hundred thousand problems of one kind.
 type problem struct {
-	off  int
-	text string
+	off    int
+	format string
+	args   []any
 }
+
+// A place is an offset that a message shows as file:line:column.
+type place int
 
 // problem notes something wrong at an offset. Reading goes on where it can: a person wants all that is wrong, not
 // one mistake per run.
 func (s *source) problem(off int, format string, args ...any) {
-	s.problems = append(s.problems, problem{off, fmt.Sprintf(format, args...)})
+	s.problems = append(s.problems, problem{off, format, args})
+}
+
+func (s *source) words(p problem) string {
+	args := slices.Clone(p.args)
+	for i, arg := range args {
+		if at, ok := arg.(place); ok {
+			args[i] = s.where(int(at))
+		}
+	}
+	return s.where(p.off) + ": " + fmt.Sprintf(p.format, args...)
 }
 
 // err returns all problems in file order, or nil.
@@ -40,7 +56,7 @@ func (s *source) err() error {
 	slices.SortStableFunc(s.problems, func(a, b problem) int { return cmp.Compare(a.off, b.off) })
 	e := &JobError{}
 	for _, p := range s.problems[:min(len(s.problems), maxProblems)] {
-		e.Problems = append(e.Problems, s.where(p.off)+": "+p.text)
+		e.Problems = append(e.Problems, s.words(p))
 	}
 	e.More = len(s.problems) - len(e.Problems)
 	return e
