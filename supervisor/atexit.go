@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -64,24 +65,38 @@ func lastFinalizer() func() {
 
 // stopChildren applies the exit rules to our children: daemons, and commands of tasks, are all sent SIGTERM,
 // get grace, then SIGKILL; then the others are joined, for as long as ctx allows. A grace of 0 means SIGKILL
-// at once. It returns the context's cause if children are left.
+// at once. Who is started meanwhile gets the same. Errors, with children left: the context's cause, ErrStuck.
 func stopChildren(ctx context.Context, grace time.Duration) error {
 	if grace <= 0 {
 		grace = -1 // Stop's way to say it
 	}
-	var stops sync.WaitGroup
-	list := ActiveChildren()
-	for _, p := range list {
-		if p.spec.Daemon || p.spec.Command {
-			// One goroutine each: they share the same grace, side by side.
-			stops.Go(func() { p.Stop(ctx, grace) })
-		}
-	}
-	stops.Wait()
-	for _, p := range list {
-		if _, err := p.Join(ctx); err != nil && err != ErrProcessClosed {
+	for list := ActiveChildren(); len(list) > 0; list = ActiveChildren() {
+		if err := stopDaemons(ctx, list, grace); err != nil {
 			return err
+		}
+		for _, p := range list {
+			if _, err := p.Join(ctx); err != nil && err != ErrProcessClosed {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// stopDaemons stops them side by side, so that they share one grace.
+func stopDaemons(ctx context.Context, list []*Process, grace time.Duration) error {
+	errs := make([]error, len(list))
+	var stops sync.WaitGroup
+	for i, p := range list {
+		if !p.spec.Daemon && !p.spec.Command {
+			continue
+		}
+		stops.Go(func() {
+			if _, err := p.Stop(ctx, grace); err != nil && err != ErrProcessClosed {
+				errs[i] = err
+			}
+		})
+	}
+	stops.Wait()
+	return errors.Join(errs...)
 }

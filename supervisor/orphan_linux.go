@@ -64,7 +64,7 @@ func sweep(deadline time.Time, match func(procStat) bool) (reaped int) {
 	sweeping.Lock()
 	defer sweeping.Unlock()
 	for {
-		victims := unrecorded(match)
+		victims := unrecorded(deadline, match)
 		if len(victims) == 0 {
 			return reaped
 		}
@@ -88,10 +88,13 @@ func sweep(deadline time.Time, match func(procStat) bool) (reaped int) {
 }
 
 // unrecorded lists the children that were not started by this package. No start and no reaping happens
-// while it looks, so that nobody is taken for an orphan who has just been born or just been buried.
-func unrecorded(match func(procStat) bool) []procStat {
-	startLock <- struct{}{}
-	defer func() { <-startLock }()
+// while it looks, so that nobody is taken for an orphan who has just been born or just been buried. It finds
+// nobody when a start takes longer than the deadline (exec from a file system that hangs).
+func unrecorded(deadline time.Time, match func(procStat) bool) []procStat {
+	if !lockStarts(time.Until(deadline)) {
+		return nil
+	}
+	defer unlockStarts()
 	children.mu.Lock()
 	defer children.mu.Unlock()
 	var list []procStat
@@ -109,10 +112,8 @@ func unrecorded(match func(procStat) bool) []procStat {
 // subreaper, else who has left the tree is not found. It returns an error when limit has passed: who sleeps in the kernel cannot be waited for.
 func killDescendants(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
-	select {
-	case startLock <- struct{}{}:
-		defer func() { <-startLock }()
-	case <-time.After(limit): // a start that hangs in exec; kill the others at least
+	if lockStarts(limit / 2) { // else a start hangs in exec: kill the others at least
+		defer unlockStarts()
 	}
 	for {
 		// "No children" from the kernel is the only proof, because it is atomic: every descendant hangs on a

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"sync"
 	"time"
 
@@ -57,39 +56,37 @@ type outputs struct {
 	group sync.WaitGroup
 }
 
-// connect fills in the child's stdout and stderr, and returns its ends of the pipes, to be closed by the
-// caller once the child has them (or on error).
-func (o *outputs) connect(cmd *exec.Cmd, s Spec) (childEnds []*os.File, err error) {
-	open := func(out Output, std *os.File, newSink func() sink) (*os.File, error) {
+// connect opens what the child shall have as stdout and stderr; nil is /dev/null. release closes our copies of
+// its ends of pipes: call it once the child has them, or on error.
+func (o *outputs) connect(s Spec) (stdout, stderr *os.File, release func(), err error) {
+	var ends []*os.File
+	open := func(out Output, std *os.File, sink sink) *os.File {
 		switch {
 		case out.Inherit:
-			return std, nil
-		case out.File != nil || !out.piped():
-			return out.File, nil
+			return std
+		case !out.piped():
+			return out.File
 		}
-		r, w, err := os.Pipe()
-		if err != nil {
-			return nil, err
+		r, w, pipeErr := os.Pipe()
+		if pipeErr != nil {
+			err = pipeErr
+			sink.end()
+			return nil
 		}
-		childEnds = append(childEnds, w)
-		o.pumps = append(o.pumps, &pump{r: r, sink: newSink(), capture: out.Capture})
-		return w, nil
+		ends = append(ends, w)
+		o.pumps = append(o.pumps, &pump{r: r, sink: sink, capture: out.Capture})
+		return w
 	}
-	stdout, err := open(s.Stdout, os.Stdout, func() sink { return directSink{s.Stdout.Lines} })
-	if err == nil && stdout != nil { // a nil *os.File in an interface is not nil
-		cmd.Stdout = stdout
-	}
-	if err != nil {
-		return childEnds, err
-	}
-	stderr, err := open(s.Stderr, os.Stderr, func() sink { return newStderrSink(&o.tail, s.Stderr.Lines) })
-	if err == nil && stderr != nil {
-		cmd.Stderr = stderr
-	}
+	stdout = open(s.Stdout, os.Stdout, directSink{s.Stdout.Lines})
+	stderr = open(s.Stderr, os.Stderr, newStderrSink(&o.tail, s.Stderr.Lines))
 	if err != nil {
 		o.abandon()
 	}
-	return childEnds, err
+	return stdout, stderr, func() {
+		for _, f := range ends {
+			f.Close()
+		}
+	}, err
 }
 
 // start runs the pumps.

@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
-	"time"
 )
 
 var (
@@ -18,14 +19,7 @@ var (
 
 	// ErrProcessClosed: the handle was used after Close.
 	ErrProcessClosed = errors.New("supervisor: process handle is closed")
-
-	// ErrStuck: the process has been sent SIGKILL and is not gone ten seconds later. It sleeps in the kernel
-	// (state D, a dead network file system for instance). Done will be closed when it leaves it.
-	ErrStuck = errors.New("supervisor: process does not die: it sleeps in the kernel")
 )
-
-// stuckAfter is how long Stop waits for a process that was sent SIGKILL.
-const stuckAfter = 10 * time.Second
 
 // Process is one operating-system process that we started. It is used once: there is no restart. It leads
 // a process group of its own. Any number of goroutines may call any method at any time.
@@ -52,23 +46,20 @@ type Process struct {
 // names the program. Errors: ErrDaemonChild, ErrHookMissed, exec.ErrNotFound, fs.ErrNotExist,
 // fs.ErrPermission and what else the kernel says.
 //
-// The child gets its own process group, the death signal, descriptors 0–2 and Inherit, and nothing else:
-// its descriptor count does not depend on how many siblings it has.
+// The child gets its own process group, the death signal, descriptors 0–2 and Inherit, and nothing else that
+// this process has opened: its descriptor count does not depend on how many siblings it has. (What this
+// process was itself born with, and has not marked close-on-exec, is passed on as Unix does.)
 func Start(spec Spec) (*Process, error) {
 	if err := startAllowed(spec); err != nil {
 		return nil, err
 	}
-	name := spec.Name
 	spec, err := spec.prepared()
-	if name == "" {
-		name = spec.Name
+	p := &Process{spec: spec, done: make(chan struct{}), outputDone: make(chan struct{})}
+	if err == nil {
+		err = p.launch()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("supervisor: start %s: %w", name, err)
-	}
-	p := &Process{spec: spec, done: make(chan struct{}), outputDone: make(chan struct{})}
-	if err := p.launch(); err != nil {
-		return nil, fmt.Errorf("supervisor: start %s: %w", name, err)
+		return nil, fmt.Errorf("supervisor: start %s: %w", spec.Name, err)
 	}
 	p.out.start()
 	go p.wait()
@@ -78,7 +69,7 @@ func Start(spec Spec) (*Process, error) {
 // launch makes the pipes and the child, and records it.
 func (p *Process) launch() error {
 	cmd := &exec.Cmd{Path: p.spec.Path, Args: p.spec.Args, Env: p.spec.Env, Dir: p.spec.Dir}
-	if p.spec.Stdin != nil { // a nil *os.File in an interface is not nil
+	if p.spec.Stdin != nil { // here and below: a nil *os.File in an interface is not nil
 		cmd.Stdin = p.spec.Stdin
 	}
 	if p.spec.Inherit != nil {
@@ -87,18 +78,22 @@ func (p *Process) launch() error {
 	pidfd := -1
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: p.spec.DeathSignal, PidFD: &pidfd}
 
-	ours, err := p.out.connect(cmd, p.spec)
-	defer func() {
-		for _, f := range ours { // the child's ends
-			f.Close()
-		}
-	}()
+	stdout, stderr, release, err := p.out.connect(p.spec)
+	defer release()
 	if err != nil {
 		return err
 	}
+	if stdout != nil {
+		cmd.Stdout = stdout
+	}
+	if stderr != nil {
+		cmd.Stderr = stderr
+	}
+	// Should we die before the child has asked for its death signal, it sees that its parent has changed and
+	// ends itself (syscall.forkAndExecInChild does that); alive, we have nothing to check.
 	onLaunchThread(func() {
 		startLock <- struct{}{}
-		defer func() { <-startLock }()
+		defer unlockStarts()
 		if err = cmd.Start(); err != nil {
 			return
 		}
@@ -123,6 +118,33 @@ func explainStart(err error, s Spec) error {
 		}
 	}
 	return err
+}
+
+// lookPath finds a program by its bare name in the PATH that the child will have, as Python's subprocess
+// does: a ticket that sets PATH means it for its own command too. Empty and relative elements do not count.
+func lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	if env == nil {
+		env = os.Environ()
+	}
+	var path string
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		file := filepath.Join(dir, name)
+		if info, err := os.Stat(file); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
 }
 
 // PID is the process's number. It may belong to somebody else once the process is reaped: show it, do not signal it.
@@ -181,73 +203,6 @@ func (p *Process) Join(ctx context.Context) (Exit, error) {
 	return p.exit, nil
 }
 
-// Signal sends a signal to the process alone, through its pidfd. On a dead process: nothing, and no error.
-func (p *Process) Signal(sig syscall.Signal) error {
-	return p.whileUnreaped(func() error { return p.sendProcess(sig) })
-}
-
-// SignalGroup sends a signal to every process of the group. On a dead process: nothing, and no error.
-func (p *Process) SignalGroup(sig syscall.Signal) error {
-	return p.whileUnreaped(func() error { return p.sendGroup(sig) })
-}
-
-// Terminate sends SIGTERM to the group, and SIGCONT, because a stopped process would not hear of it.
-func (p *Process) Terminate() error {
-	return p.whileUnreaped(func() error {
-		return errors.Join(p.sendGroup(syscall.SIGTERM), p.sendGroup(syscall.SIGCONT))
-	})
-}
-
-// Interrupt sends SIGINT to the group.
-func (p *Process) Interrupt() error { return p.SignalGroup(syscall.SIGINT) }
-
-// Kill sends SIGKILL to the group; and to the process itself, should it have left its group.
-func (p *Process) Kill() error {
-	return p.whileUnreaped(func() error {
-		return errors.Join(p.sendGroup(syscall.SIGKILL), p.sendProcess(syscall.SIGKILL))
-	})
-}
-
-// Stop ends the process: SIGTERM to the group, grace, SIGKILL to the group, reaped. A grace of 0 is that of
-// the Spec; a negative one means SIGKILL at once. It needs no help from the process and returns when Done is
-// closed. When ctx ends, the grace ends, and Stop returns with the context's cause without waiting longer;
-// Done will be closed soon after.
-//
-// Only a process that sleeps uninterruptibly in the kernel resists SIGKILL: then ErrStuck after ten seconds.
-func (p *Process) Stop(ctx context.Context, grace time.Duration) (Exit, error) {
-	if grace == 0 {
-		grace = p.spec.Grace
-	}
-	if grace > 0 && p.Terminate() == nil { // what may not be terminated is killed, or says why not
-		p.waitFor(ctx, grace)
-	}
-	if exit, dead := p.Exit(); dead {
-		return exit, p.usable()
-	}
-	if err := p.Kill(); err != nil {
-		return Exit{}, err
-	}
-	p.waitFor(ctx, stuckAfter)
-	if exit, dead := p.Exit(); dead {
-		return exit, nil
-	}
-	if ctx.Err() != nil {
-		return Exit{}, fmt.Errorf("supervisor: stop %s: %w", p.spec.Name, context.Cause(ctx))
-	}
-	return Exit{}, fmt.Errorf("supervisor: stop %s (pid %d): %w", p.spec.Name, p.pid, ErrStuck)
-}
-
-// waitFor waits for the end of the process, of ctx, or of d.
-func (p *Process) waitFor(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
 // Close frees the handle. ErrRunning while the process runs. Twice is fine. Afterwards whatever returns an
 // error returns ErrProcessClosed, and the rest what it did before.
 func (p *Process) Close() error {
@@ -270,17 +225,4 @@ func (p *Process) usable() error {
 		return ErrProcessClosed
 	}
 	return nil
-}
-
-// whileUnreaped runs send while the process's number is certainly its own.
-func (p *Process) whileUnreaped(send func() error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return ErrProcessClosed
-	}
-	if p.reaped {
-		return nil
-	}
-	return send()
 }

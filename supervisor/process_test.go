@@ -271,6 +271,25 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// PITFALLS 14: the number of a reaped process may be somebody else's by now.
+func TestReusedNumberIsNotSignalled(t *testing.T) {
+	checkLeaks(t)
+	p, q := begin(t, sh("exit 0")), begin(t, sh("exec sleep 300"))
+	ended(t, p)
+	was := p.pid
+	p.pid = q.pid
+	for _, send := range []func() error{p.Kill, p.Terminate, p.Interrupt,
+		func() error { return p.SignalGroup(syscall.SIGKILL) }, func() error { return p.Signal(syscall.SIGKILL) }} {
+		if err := send(); err != nil {
+			t.Error(err)
+		}
+	}
+	p.pid = was
+	if !alive(mustStat(t, q.PID())) {
+		t.Error("somebody else was killed")
+	}
+}
+
 func TestClose(t *testing.T) {
 	checkLeaks(t)
 	p := begin(t, sh("exec sleep 300"))
@@ -384,6 +403,21 @@ func TestStopWhenContextEnds(t *testing.T) {
 	if exit := ended(t, p); exit.Status() != -9 {
 		t.Errorf("%v", exit)
 	}
+}
+
+// A process that sleeps in the kernel cannot be had for a test; one whose reaping is held up looks the same.
+func TestStopOfStuckProcess(t *testing.T) {
+	checkLeaks(t)
+	defer func(d time.Duration) { stuckAfter = d }(stuckAfter)
+	stuckAfter = 10 * time.Millisecond
+	p := begin(t, sh("exec sleep 300"))
+	children.mu.Lock()
+	_, err := p.Stop(context.Background(), -1)
+	children.mu.Unlock()
+	if !errors.Is(err, ErrStuck) {
+		t.Errorf("%v", err)
+	}
+	ended(t, p)
 }
 
 func TestChildWithoutOutput(t *testing.T) {

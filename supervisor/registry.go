@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"time"
 )
 
 // registry knows the children that this package has started and not yet reaped, by pid. Whoever looks for
@@ -22,6 +23,19 @@ var children = registry{live: map[int]*Process{}}
 // startLock is held over every fork until the child is recorded, and by killDescendants to keep new
 // children from appearing. It is a channel, so that one can give up waiting for it.
 var startLock = make(chan struct{}, 1)
+
+func lockStarts(limit time.Duration) bool {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case startLock <- struct{}{}:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+func unlockStarts() { <-startLock }
 
 func (r *registry) add(p *Process) {
 	r.mu.Lock()

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -54,13 +52,17 @@ type Spec struct {
 	Grace   time.Duration // between SIGTERM and SIGKILL in Stop; 0 is 5 s, negative is none at all
 }
 
-// prepared returns a complete and checked copy.
+// prepared returns a complete and checked copy; with an error too, it has a name.
 func (s Spec) prepared() (Spec, error) {
+	given := s.Path
+	if s.Path == "" {
+		s.Path, given = "/proc/self/exe", os.Args[0]
+	}
+	if len(s.Args) == 0 {
+		s.Args = []string{given}
+	}
 	if s.Name == "" {
-		s.Name = filepath.Base(s.Path)
-		if s.Path == "" && len(s.Args) > 0 {
-			s.Name = filepath.Base(s.Args[0])
-		}
+		s.Name = filepath.Base(given)
 	}
 	if s.Grace == 0 {
 		s.Grace = defaultGrace
@@ -70,13 +72,6 @@ func (s Spec) prepared() (Spec, error) {
 	}
 	if err := errors.Join(s.Stdout.check("stdout"), s.Stderr.check("stderr"), s.checkDir()); err != nil {
 		return s, err
-	}
-	given := s.Path
-	if s.Path == "" {
-		s.Path, given = "/proc/self/exe", os.Args[0]
-	}
-	if len(s.Args) == 0 {
-		s.Args = []string{given}
 	}
 	var err error
 	s.Path, err = lookPath(s.Path, s.Env) // Env stays nil: os/exec then adds PWD for Dir
@@ -96,33 +91,6 @@ func (s Spec) checkDir() error {
 		return fmt.Errorf("working directory: %w", err)
 	}
 	return nil
-}
-
-// lookPath finds a program by its bare name in the PATH that the child will have, as Python's subprocess
-// does: a ticket that sets PATH means it for its own command too. Empty and relative elements do not count.
-func lookPath(name string, env []string) (string, error) {
-	if strings.Contains(name, "/") {
-		return name, nil
-	}
-	if env == nil {
-		env = os.Environ()
-	}
-	var path string
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v
-		}
-	}
-	for _, dir := range filepath.SplitList(path) {
-		if !filepath.IsAbs(dir) {
-			continue
-		}
-		file := filepath.Join(dir, name)
-		if info, err := os.Stat(file); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
-			return file, nil
-		}
-	}
-	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
 }
 
 // daemonProcess is set, before any Start, in a process that was itself started as a daemon.

@@ -14,6 +14,9 @@ import (
 // argArea is the memory that the kernel shows as this process's arguments, found on the first setTitle.
 var argArea []byte
 
+// lastComm is the command name that setComm has set.
+var lastComm string
+
 // setTitle makes `ps` show title as this process's arguments, and the beginning of it as its command name.
 //
 // The strings of os.Args lie in that memory: they are copied first, and flag.CommandLine is told the copy of
@@ -86,9 +89,13 @@ func setComm(name string) error {
 		}
 		name = strings.TrimRight(cutUTF8(name, keep), " :,")
 	}
+	if name == lastComm {
+		return nil // a title may change with every ticket; its beginning seldom does
+	}
 	if err := os.WriteFile("/proc/self/comm", []byte(name), 0); err != nil {
 		return fmt.Errorf("supervisor: command name: %w", err)
 	}
+	lastComm = name
 	return nil
 }
 
