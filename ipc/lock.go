@@ -105,6 +105,15 @@ func (l *Lock) Release() error {
 	return named(l.x.ReleaseAny())
 }
 
+// Waiting returns how many processes wait for the lock at this moment, however many
+// goroutines of each. The dead do not count. It takes some microseconds for each.
+func (l *Lock) Waiting() int {
+	if l.x == nil {
+		return 0
+	}
+	return l.x.Waiting()
+}
+
 // Name returns LockOptions.Name.
 func (l *Lock) Name() string {
 	if l.x == nil {

@@ -1,7 +1,6 @@
 package ipc
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A helper is what the test binary does when it is started as a second process:
@@ -113,6 +113,21 @@ func (c *child) signal(s syscall.Signal) {
 	}
 }
 
+// stop stops the process and waits until all its threads have stopped.
+func (c *child) stop() {
+	c.t.Helper()
+	c.signal(syscall.SIGSTOP)
+	for {
+		err := unix.Waitid(unix.P_PID, c.cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+		if err == nil {
+			return
+		}
+		if err != unix.EINTR {
+			c.t.Fatalf("wait for the process to stop: %v", err)
+		}
+	}
+}
+
 // send sends values to the helper, recv waits for one of its answers.
 func (c *child) send(vs ...any) {
 	c.t.Helper()
@@ -192,18 +207,17 @@ func openFDs(t *testing.T) []string {
 	return fds
 }
 
-// mapsOf counts the mappings of memfds of ours in this process.
-func mapsOf(t *testing.T, name string) int {
-	f, err := os.Open("/proc/self/maps")
+// mapsOf counts the mappings of memfds of this name in this process.
+func mapsOf(name string) (int, error) {
+	b, err := os.ReadFile("/proc/self/maps")
+	return strings.Count(string(b), "memfd:"+name), err
+}
+
+func mustMaps(t *testing.T) int {
+	t.Helper()
+	n, err := mapsOf("multiproc-lock")
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer f.Close()
-	n := 0
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if strings.Contains(s.Text(), "memfd:"+name) {
-			n++
-		}
 	}
 	return n
 }
@@ -217,8 +231,12 @@ func threads(t *testing.T) int {
 	return len(dir)
 }
 
-// median of a few measurements.
-func median[T int | time.Duration](v []T) T {
-	slices.Sort(v)
-	return v[len(v)/2]
+// zombie tells whether a child has ended; it stays unreaped.
+func zombie(t *testing.T, pid int) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil {
+		t.Fatalf("waitid: %v", err)
+	}
+	return info.Signo != 0
 }

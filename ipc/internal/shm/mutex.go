@@ -52,6 +52,7 @@ type Mutex struct {
 	nudge func()
 
 	handoff bool // holdings belong to no process
+	edge    raceEdge
 }
 
 // NewMutex returns the Mutex in the header of s.
@@ -70,6 +71,22 @@ func NewMutex(s *Segment) *Mutex {
 
 // Segment returns the segment that the mutex lies in.
 func (x *Mutex) Segment() *Segment { return x.seg }
+
+// Waiting returns how many processes stand in the queue. Nobody may depend on the
+// last of them, so this looks itself who is dead.
+func (x *Mutex) Waiting() (n int) {
+	for i := 1; i <= x.m.used(); i++ {
+		if x.m.order(i).Load() == 0 {
+			continue
+		}
+		if id := ident(x.m.ident(i).Load()); id != 0 && !alive(id) {
+			x.m.repair(i, id)
+			continue
+		}
+		n++
+	}
+	return n
+}
 
 // TryAcquire acquires the mutex if that is possible without waiting. An owner
 // found dead does not stand in the way.
@@ -113,6 +130,7 @@ func (x *Mutex) grab(me int, flags uint64) (h Holding, ok bool, err error) {
 				x.release(me, h.Token, h.Died)
 				return Holding{}, false, ErrClosed
 			}
+			x.edge.pass()
 			return h, true, nil
 		}
 	}
@@ -288,6 +306,7 @@ func (x *Mutex) release(owner int, token uint64, died bool) bool {
 		if wake {
 			free |= flagWoken
 		}
+		x.edge.pass()
 		point(PointReleaseBeforeCAS)
 		if !x.word.CompareAndSwap(w, free) {
 			continue
