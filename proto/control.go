@@ -13,7 +13,7 @@ import (
 // skipped: a peer of a later version may know more names. A value nil is the same
 // as no entry.
 func (c *cursor) options(what string, f func(key []byte) (known bool, err error)) error {
-	n, err := c.dict("the options of " + what)
+	n, err := c.dict(what)
 	if err != nil {
 		return err
 	}

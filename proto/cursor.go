@@ -105,6 +105,10 @@ func (c *cursor) raw(what string) (Raw, error) {
 func (c *cursor) skip() error {
 	i := c.i
 	for left := 1; left > 0; left-- {
+		if n := short(c.b, i); n > 0 {
+			i += n
+			continue
+		}
 		t, err := readToken(c.b[i:])
 		if err != nil {
 			return err

@@ -104,7 +104,7 @@ func (c *cursor) fault() (*Fault, error) {
 		return nil, err
 	}
 	f := &Fault{Kind: name(kind), Text: string(text)}
-	err = c.options("fault", func(key []byte) (known bool, err error) {
+	err = c.options("the options of fault", func(key []byte) (known bool, err error) {
 		switch string(key) {
 		case "stack":
 			var s []byte

@@ -56,7 +56,7 @@ func ParseHello(p Raw) (h Hello, err error) {
 		return h, err
 	}
 	h.Min = h.Max
-	err = c.options("hello", func(key []byte) (_ bool, err error) {
+	err = c.options("the options of hello", func(key []byte) (_ bool, err error) {
 		switch string(key) {
 		case "min":
 			h.Min, err = c.count("min")
@@ -147,7 +147,7 @@ func ParseWelcome(r Raw) (v Welcome, err error) {
 	if v.Version, err = c.count("the version"); err != nil {
 		return v, err
 	}
-	err = c.options("welcome", func(key []byte) (_ bool, err error) {
+	err = c.options("the options of welcome", func(key []byte) (_ bool, err error) {
 		switch string(key) {
 		case "place":
 			v.Place, err = c.count("place")
@@ -227,7 +227,7 @@ func ParseReady(p Raw) (r Ready, err error) {
 			return Ready{}, err
 		}
 	}
-	if err = c.noOptions("ready"); err != nil {
+	if err = c.noOptions("the options of ready"); err != nil {
 		return Ready{}, err
 	}
 	return r, c.end("ready")

@@ -232,6 +232,22 @@ func readToken(b []byte) (token, error) {
 	return readLong(b)
 }
 
+// short returns the number of bytes of the value at b[i] if it is one of the
+// commonest, a small number or a short str, and lies within b; else 0. It saves the
+// scan a token for most values of most messages.
+func short(b []byte, i int) int {
+	if i >= len(b) {
+		return 0
+	}
+	switch c := b[i]; {
+	case c < codeFixMap, c >= codeNegFix, c == codeNil:
+		return 1
+	case c >= codeFixStr && c < codeNil && int(c&31) < len(b)-i:
+		return 1 + int(c&31)
+	}
+	return 0
+}
+
 // widths has the number of bytes that follow each code from 0xc0 to 0xdf as its
 // number or length, not counting the code of an extension.
 var widths = [32]byte{

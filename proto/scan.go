@@ -41,6 +41,10 @@ type scanner struct {
 // value passes one value that may nest depth levels. It recurses once per level:
 // never deeper than the limit.
 func (s *scanner) value(depth int) error {
+	if n := short(s.b, s.i); n > 0 {
+		s.i += n
+		return nil
+	}
 	t, err := readToken(s.b[s.i:])
 	if err != nil {
 		return err

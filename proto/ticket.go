@@ -59,7 +59,7 @@ func ParseRun(p Raw) (r Run, err error) {
 	if r.Args, err = c.raw("the arguments"); err != nil {
 		return Run{}, err
 	}
-	err = c.options("run", func(key []byte) (_ bool, err error) {
+	err = c.options("the options of run", func(key []byte) (_ bool, err error) {
 		switch string(key) {
 		case "ticket":
 			r.Ticket, err = c.text("ticket")
@@ -117,7 +117,7 @@ func ParseCancel(p Raw) (v Cancel, err error) {
 	if v.ID, err = c.id(); err != nil {
 		return v, err
 	}
-	err = c.options("cancel", func(key []byte) (_ bool, err error) {
+	err = c.options("the options of cancel", func(key []byte) (_ bool, err error) {
 		switch string(key) {
 		case "reason":
 			v.Reason, err = c.text("reason")
@@ -156,7 +156,7 @@ func ParseStop(p Raw) (v Stop, err error) {
 	if err = c.tuple(1, "stop"); err != nil {
 		return v, err
 	}
-	err = c.options("stop", func(key []byte) (_ bool, err error) {
+	err = c.options("the options of stop", func(key []byte) (_ bool, err error) {
 		if string(key) != "grace_ms" {
 			return false, nil
 		}
