@@ -103,9 +103,9 @@ func describe(t token, rest []byte) string {
 	case classFloat64:
 		return "the floating-point number " + strconv.FormatFloat(math.Float64frombits(t.bits), 'g', -1, 64)
 	case classStr:
-		return "the string " + strconv.Quote(clipWord(string(rest[:t.n])))
+		return "the string " + strconv.Quote(clipWord(string(rest[:min(t.n, 4*maxQuote+4)])))
 	case classBin:
-		return fmt.Sprintf("%d bytes", t.n)
+		return count(t.n)
 	case classArray:
 		return fmt.Sprintf("a list of %d", t.n)
 	case classMap:
@@ -120,13 +120,25 @@ func describe(t token, rest []byte) string {
 	return fmt.Sprintf("an extension of code %d", t.ext)
 }
 
+// maxQuote is how many letters of a value are quoted in an error.
+const maxQuote = 40
+
 // clipWord shortens what is quoted in an error.
 func clipWord(s string) string {
-	const limit = 40
-	if r := []rune(s[:min(len(s), 4*limit)]); len(r) > limit {
-		return string(r[:limit]) + "…"
+	if r := []rune(s[:min(len(s), 4*maxQuote+4)]); len(r) > maxQuote {
+		return string(r[:maxQuote]) + "…"
 	}
 	return s
+}
+
+// maxReason bounds what a type's own method may say in an error, in bytes.
+const maxReason = 500
+
+func count(bytes int) string {
+	if bytes == 1 {
+		return "1 byte"
+	}
+	return strconv.Itoa(bytes) + " bytes"
 }
 
 func decodeBad(d *decoder, p *plan, v reflect.Value) error {
@@ -580,7 +592,7 @@ func decodeText(d *decoder, p *plan, v reflect.Value) error {
 	}
 	text := d.body(t)
 	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText(slices.Clone(text)); err != nil {
-		return &MismatchError{Text: fmt.Sprintf("%q is no %s: %v", clipWord(string(text)), p.typ, err)}
+		return &MismatchError{Text: fmt.Sprintf("%q is no %s: %s", clipWord(string(text)), p.typ, clip(err.Error(), maxReason))}
 	}
 	return nil
 }
@@ -598,7 +610,7 @@ func decodeBinary(d *decoder, p *plan, v reflect.Value) error {
 		return d.mismatch(p.want, t)
 	}
 	if err := v.Addr().Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(slices.Clone(d.body(t))); err != nil {
-		return &MismatchError{Text: fmt.Sprintf("%d bytes are no %s: %v", t.n, p.typ, err)}
+		return &MismatchError{Text: fmt.Sprintf("%s that are no %s: %s", count(t.n), p.typ, clip(err.Error(), maxReason))}
 	}
 	return nil
 }

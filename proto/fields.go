@@ -137,9 +137,12 @@ func snake(name string) string {
 func (fs *fields) unknown(name string) string {
 	text := fmt.Sprintf("unknown field %q", clipWord(name))
 	best, least := "", len(name)
-	for _, f := range fs.list {
-		if d := distance(fold(name), fold(f.name)); d < least && d <= max(1, len(f.name)/3) {
-			best, least = f.name, d
+	if len(name) <= maxWord {
+		given := fold(name)
+		for _, f := range fs.list {
+			if d := distance(given, fold(f.name)); d < least && d <= max(1, len(f.name)/3) {
+				best, least = f.name, d
+			}
 		}
 	}
 	switch n := len(fs.list); {
@@ -158,16 +161,25 @@ func (fs *fields) unknown(name string) string {
 
 // fold drops what people mix up in names: case, and what joins words.
 func fold(name string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(name))
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '_', '-', ' ', '.':
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, name)
 }
 
+// maxWord is up to how many bytes a name is looked at as a slip of another.
+const maxWord = 64
+
 // distance is the number of letters to insert, drop, change, or swap with their
-// neighbour to get from a to b. Long words are not compared.
+// neighbour to get from a to b. Words beyond maxWord are not compared.
 func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
+	if len(a) > maxWord || len(b) > maxWord {
+		return maxWord
 	}
-	var d [3][65]int
+	var d [3][maxWord + 1]int
 	for j := range len(b) + 1 {
 		d[0][j] = j
 	}

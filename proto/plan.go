@@ -208,7 +208,7 @@ func (m planner) byKind(p *plan) {
 		p.elem = m.plan(t.Elem())
 		p.enc, p.dec, p.want = encodeArray, decodeArray, fmt.Sprintf("a list of %d", t.Len())
 		if t.Elem().Kind() == reflect.Uint8 && m.plain(t.Elem()) {
-			p.enc, p.dec, p.want = encodeByteArray, decodeByteArray, fmt.Sprintf("%d bytes", t.Len())
+			p.enc, p.dec, p.want = encodeByteArray, decodeByteArray, count(t.Len())
 		}
 	case reflect.Map:
 		p.key, p.elem = m.plan(t.Key()), m.plan(t.Elem())
