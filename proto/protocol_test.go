@@ -1,0 +1,70 @@
+package proto
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// The normative page names everything that is on the wire, with the numbers that
+// the code has.
+func TestProtocolPage(t *testing.T) {
+	file, err := os.ReadFile("PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(file)
+	want := func(s string) {
+		if !strings.Contains(page, s) {
+			t.Errorf("PROTOCOL.md does not have %q", s)
+		}
+	}
+	for _, kind := range []string{KindError, KindPanic, KindGoexit, KindExitStatus, KindCancelled, KindTimeout, KindUnknownTask, KindUnknownMethod,
+		KindArguments, KindResult, KindTooLarge, KindBusy, KindStopping, KindVersion, KindInternal} {
+		want("| `" + kind + "` |")
+	}
+	for _, method := range []string{MethodHello, MethodReady, MethodRun, MethodCancel, MethodStop} {
+		want("### " + method + " — ")
+	}
+	want(fmt.Sprintf("Methods `%s`, `%s`, `%s`, `%s`", MethodYield, MethodCredit, MethodResolve, MethodClaim))
+	for code, name := range map[int8]string{ExtTime: "time", ExtHandle: "handle", ExtTuple: "tuple", ExtSet: "set", ExtFrozenSet: "frozen set", ExtBigInt: "big integer",
+		ExtSlice: "slice", ExtObject: "object reference", ExtError: "error", ExtBlob: "opaque blob", ExtComplex: "complex"} {
+		want(fmt.Sprintf("| %d | %s |", code, name))
+	}
+	want(fmt.Sprintf("| %d | the [scoreboard page]", HandleScoreboard))
+	for word, name := range map[int]string{ScoreMagic: "magic", ScorePID: "pid", ScoreState: "state", ScoreTicket: "ticket", ScoreSince: "since",
+		ScoreDone: "done", ScoreBeat: "beat", ScorePeak: "peak", ScoreClaim: "claim"} {
+		want(fmt.Sprintf("| %d | %s |", word, name))
+	}
+	want(fmt.Sprintf("| %d – %d | groups |", ScoreGroups, ScoreGroups+ScoreGroupCount-1))
+	want(fmt.Sprintf("%d starting, %d idle, %d busy, %d stopping", ScoreStarting, ScoreIdle, ScoreBusy, ScoreStopping))
+	for _, n := range []int{defaultFrame, maxValue, defaultElements, defaultElements + envelopeElements, int(maxMilliseconds)} {
+		want(thousands(n))
+	}
+	want(fmt.Sprintf("%d, never more than %d", defaultDescriptors, maxDescriptors))
+	want(fmt.Sprintf("| %d levels | arrays", defaultDepth))
+	want(fmt.Sprintf("| %d levels | %d for", defaultDepth+envelopeDepth, envelopeDepth))
+	want(fmt.Sprintf("str of 1 to %d bytes", maxName))
+	want(fmt.Sprintf("at most %d KiB, the sender", MaxFaultText>>10))
+	want(fmt.Sprintf("at most %d KiB, shortened", MaxFaultStack>>10))
+	want(fmt.Sprintf("version **%d**", MaxVersion))
+	// Every option that a golden frame has is in the message table.
+	for _, c := range frameCases() {
+		for name := range c.decoded {
+			switch name {
+			case "result", "fault", "params", "max", "tasks", "task", "args", "id", "version":
+				continue
+			}
+			want("| " + name + " *o* |")
+		}
+	}
+}
+
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
