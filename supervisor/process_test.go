@@ -274,7 +274,14 @@ func TestSignals(t *testing.T) {
 // PITFALLS 14: the number of a reaped process may be somebody else's by now.
 func TestReusedNumberIsNotSignalled(t *testing.T) {
 	checkLeaks(t)
-	p, q := begin(t, sh("exit 0")), begin(t, sh("exec sleep 300"))
+	stdin, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	s := sh("read x; exit 7")
+	s.Stdin = stdin
+	p, q := begin(t, sh("exit 0")), begin(t, s)
 	ended(t, p)
 	was := p.pid
 	p.pid = q.pid
@@ -285,8 +292,9 @@ func TestReusedNumberIsNotSignalled(t *testing.T) {
 		}
 	}
 	p.pid = was
-	if !alive(mustStat(t, q.PID())) {
-		t.Error("somebody else was killed")
+	w.Close()
+	if exit := ended(t, q); exit.Status() != 7 {
+		t.Errorf("somebody else was signalled: %v", exit)
 	}
 }
 
@@ -514,9 +522,9 @@ func threads(t *testing.T) int {
 // ordinary way, from a thread that is retired, is the control: without it this test would prove nothing.
 func TestDeathSignalWaitsForTheProcess(t *testing.T) {
 	checkLeaks(t)
-	var list []*Process
+	var list []procStat
 	for range 50 {
-		list = append(list, begin(t, sh("exec sleep 300")))
+		list = append(list, mustStat(t, begin(t, sh("exec sleep 300")).PID()))
 	}
 	control := exec.Command("sleep", "300")
 	control.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -545,9 +553,9 @@ func TestDeathSignalWaitsForTheProcess(t *testing.T) {
 			eventually(t, func() bool { return !exists(fmt.Sprintf("/proc/self/task/%d", tid)) }, "thread %d gone", tid)
 		}
 	}
-	for _, p := range list {
-		if !alive(mustStat(t, p.PID())) {
-			t.Errorf("%d has been killed when a thread ended", p.PID())
+	for _, s := range list {
+		if !alive(s) {
+			t.Errorf("%d has been killed when a thread ended", s.pid)
 		}
 	}
 }
