@@ -1,6 +1,10 @@
 package proto
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
 
 type small struct {
 	ID    int
@@ -93,5 +97,23 @@ func BenchmarkAppendRun(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		AppendRunTail(append(AppendRunHead(AppendRequestHead(buf, 1<<40, MethodRun), r.Task), r.Args...), r)
+	}
+}
+
+// The library alone, to compare with in the same run.
+
+func BenchmarkLibraryMarshalStruct(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		msgpack.Marshal(&aSmall)
+	}
+}
+
+func BenchmarkLibraryUnmarshalStruct(b *testing.B) {
+	p, _ := msgpack.Marshal(&aSmall)
+	b.ReportAllocs()
+	for b.Loop() {
+		var v small
+		msgpack.Unmarshal(p, &v)
 	}
 }

@@ -103,7 +103,7 @@ func Marshal(v any) (Payload, error) {
 func Unmarshal(p Payload, v any, lim Limits) (leftover []int, err error) {
 	lim = lim.filled()
 	t, err := readToken(p.Bytes)
-	if err == nil && t.head+t.n == len(p.Bytes) && len(p.Bytes) <= lim.value() && scalar(t, p.Bytes[t.head:], v) {
+	if err == nil && t.head()+t.n() == len(p.Bytes) && len(p.Bytes) <= lim.value() && scalar(t, p.Bytes[t.head():], v) {
 		return p.FDs, nil
 	}
 	if err := Scan(p.Bytes, lim); err != nil {

@@ -26,13 +26,13 @@ func (c *cursor) take(want class, what string) (token, []byte, error) {
 	if t.class != want {
 		return t, nil, protocolf("%s must be a %s, found %s", what, want, t.class)
 	}
-	start := c.i + t.head
+	start := c.i + t.head()
 	switch t.class {
 	case classArray, classMap:
 		c.i = start
 		return t, nil, nil
 	}
-	c.i = start + t.n
+	c.i = start + t.n()
 	return t, c.b[start:c.i], nil
 }
 
@@ -71,10 +71,10 @@ func (c *cursor) list(what string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if left := len(c.b) - c.i; t.n > left {
-		return 0, protocolf("%s has %d elements with %d bytes left", what, t.n, left)
+	if left := len(c.b) - c.i; t.n() > left {
+		return 0, protocolf("%s has %d elements with %d bytes left", what, t.n(), left)
 	}
-	return t.n, nil
+	return t.n(), nil
 }
 
 // tuple reads the head of an array of exactly n elements.
@@ -88,7 +88,7 @@ func (c *cursor) tuple(n int, what string) error {
 
 func (c *cursor) dict(what string) (int, error) {
 	t, _, err := c.take(classMap, what)
-	return t.n, err
+	return t.n(), err
 }
 
 // raw passes one whole value and returns its bytes.
@@ -113,14 +113,14 @@ func (c *cursor) skip() error {
 		if err != nil {
 			return err
 		}
-		i += t.head
+		i += t.head()
 		switch t.class {
 		case classArray:
-			left += t.n
+			left += t.n()
 		case classMap:
-			left += 2 * t.n
+			left += 2 * t.n()
 		default:
-			i += t.n
+			i += t.n()
 		}
 	}
 	c.i = i

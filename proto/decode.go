@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -63,14 +64,14 @@ func (d *decoder) into(v any) error {
 // next returns the next token and moves behind its head.
 func (d *decoder) next() (token, error) {
 	t, err := readToken(d.b[d.i:])
-	d.i += t.head
+	d.i += t.head()
 	return t, err
 }
 
 // body returns the content of the str, bin or ext whose token was read.
 func (d *decoder) body(t token) []byte {
-	d.i += t.n
-	return d.b[d.i-t.n : d.i : d.i]
+	d.i += t.n()
+	return d.b[d.i-t.n() : d.i : d.i]
 }
 
 // null reports whether the next value is nil, and passes it if so.
@@ -103,13 +104,13 @@ func describe(t token, rest []byte) string {
 	case classFloat64:
 		return "the floating-point number " + strconv.FormatFloat(math.Float64frombits(t.bits), 'g', -1, 64)
 	case classStr:
-		return "the string " + strconv.Quote(clipWord(string(rest[:min(t.n, 4*maxQuote+4)])))
+		return "the string " + strconv.Quote(clipWord(string(rest[:min(t.n(), 4*maxQuote+4)])))
 	case classBin:
-		return count(t.n)
+		return count(t.n())
 	case classArray:
-		return fmt.Sprintf("a list of %d", t.n)
+		return fmt.Sprintf("a list of %d", t.n())
 	case classMap:
-		return fmt.Sprintf("a map of %d", t.n)
+		return fmt.Sprintf("a map of %d", t.n())
 	}
 	switch t.ext {
 	case ExtHandle:
@@ -253,7 +254,7 @@ func decodeBytes(d *decoder, p *plan, v reflect.Value) error {
 	if t.class != classBin && t.class != classStr {
 		return d.mismatch(p.want, t)
 	}
-	v.SetBytes(append(make([]byte, 0, t.n), d.body(t)...))
+	v.SetBytes(append(make([]byte, 0, t.n()), d.body(t)...))
 	return nil
 }
 
@@ -262,7 +263,7 @@ func decodeByteArray(d *decoder, p *plan, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	if t.class != classBin || t.n != v.Len() {
+	if t.class != classBin || t.n() != v.Len() {
 		return d.mismatch(p.want, t)
 	}
 	reflect.Copy(v, reflect.ValueOf(d.body(t)))
@@ -303,14 +304,14 @@ func decodeSlice(d *decoder, p *plan, v reflect.Value) error {
 		return d.mismatch(p.want, t)
 	}
 	size := max(int(p.elem.typ.Size()), 1)
-	n := min(t.n, max(firstChunk/size, 1))
+	n := min(t.n(), max(firstChunk/size, 1))
 	if size <= 16 {
-		n = t.n
+		n = t.n()
 	}
 	s := reflect.MakeSlice(p.typ, n, n)
-	for i := range t.n {
+	for i := range t.n() {
 		if i == s.Len() {
-			n = min(t.n, 2*i)
+			n = min(t.n(), 2*i)
 			grown := reflect.MakeSlice(p.typ, n, n)
 			reflect.Copy(grown, s)
 			s = grown
@@ -328,10 +329,10 @@ func decodeArray(d *decoder, p *plan, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	if t.class != classArray || t.n != v.Len() {
+	if t.class != classArray || t.n() != v.Len() {
 		return d.mismatch(p.want, t)
 	}
-	for i := range t.n {
+	for i := range t.n() {
 		if err := p.elem.dec(d, p.elem, v.Index(i)); err != nil {
 			return at(err, "["+strconv.Itoa(i)+"]")
 		}
@@ -354,9 +355,9 @@ func decodeMap(d *decoder, p *plan, v reflect.Value) error {
 	if t.class != classMap {
 		return d.mismatch(p.want, t)
 	}
-	m := reflect.MakeMapWithSize(p.typ, min(t.n, firstEntries))
+	m := reflect.MakeMapWithSize(p.typ, min(t.n(), firstEntries))
 	key, elem := reflect.New(p.typ.Key()).Elem(), reflect.New(p.typ.Elem()).Elem()
-	for i := range t.n {
+	for i := range t.n() {
 		key.SetZero()
 		elem.SetZero()
 		if err := p.key.dec(d, p.key, key); err != nil {
@@ -391,22 +392,14 @@ func decodeStruct(d *decoder, p *plan, v reflect.Value) error {
 	fs := p.fields
 	var seen uint64 // of the first 64 fields
 	var more []bool // of the others
-	for i := range t.n {
-		kt, err := d.next()
-		if err != nil {
-			return err
-		}
-		if kt.class != classStr {
-			return d.mismatch("the name of a field", kt)
-		}
-		name := d.body(kt)
-		// Fields mostly come in the order in which they are declared.
+	for i := range t.n() {
+		// Fields mostly come in the order in which they are declared, with names that
+		// are encoded as ours.
 		place := i
-		if i >= len(fs.list) || fs.list[i].name != string(name) {
-			var ok bool
-			if place, ok = fs.byName[string(name)]; !ok {
-				return &MismatchError{Text: fs.unknown(string(name))}
-			}
+		if i < len(fs.list) && bytes.HasPrefix(d.b[d.i:], fs.list[i].key) {
+			d.i += len(fs.list[i].key)
+		} else if place, err = d.field(fs); err != nil {
+			return err
 		}
 		f := &fs.list[place]
 		twice := false
@@ -428,6 +421,23 @@ func decodeStruct(d *decoder, p *plan, v reflect.Value) error {
 		}
 	}
 	return nil
+}
+
+// field reads the name of a field and returns its index.
+func (d *decoder) field(fs *fields) (int, error) {
+	t, err := d.next()
+	if err != nil {
+		return 0, err
+	}
+	if t.class != classStr {
+		return 0, d.mismatch("the name of a field", t)
+	}
+	name := d.body(t)
+	place, ok := fs.byName[string(name)]
+	if !ok {
+		return 0, &MismatchError{Text: fs.unknown(string(name))}
+	}
+	return place, nil
 }
 
 // make returns the field of the struct v and makes embedded structs on the way.
@@ -464,7 +474,7 @@ func decodeExt(d *decoder, p *plan, v reflect.Value) error {
 	if t.class != classExt || t.ext == ExtHandle {
 		return d.mismatch(p.want, t)
 	}
-	v.Set(reflect.ValueOf(Ext{Code: t.ext, Data: append(make([]byte, 0, t.n), d.body(t)...)}))
+	v.Set(reflect.ValueOf(Ext{Code: t.ext, Data: append(make([]byte, 0, t.n()), d.body(t)...)}))
 	return nil
 }
 
@@ -478,8 +488,8 @@ func decodeDuration(d *decoder, p *plan, v reflect.Value) error {
 		v.SetInt(int64(t.bits))
 		return nil
 	case t.class == classStr:
-		if n, err := time.ParseDuration(string(d.b[d.i : d.i+t.n])); err == nil {
-			d.i += t.n
+		if n, err := time.ParseDuration(string(d.b[d.i : d.i+t.n()])); err == nil {
+			d.i += t.n()
 			v.SetInt(int64(n))
 			return nil
 		}
@@ -494,14 +504,14 @@ func decodeTime(d *decoder, p *plan, v reflect.Value) error {
 	}
 	switch {
 	case t.class == classExt && t.ext == ExtTime:
-		if tm, ok := parseTime(d.b[d.i : d.i+t.n]); ok {
-			d.i += t.n
+		if tm, ok := parseTime(d.b[d.i : d.i+t.n()]); ok {
+			d.i += t.n()
 			v.Set(reflect.ValueOf(tm))
 			return nil
 		}
 	case t.class == classStr:
-		if tm, err := time.Parse(time.RFC3339Nano, string(d.b[d.i:d.i+t.n])); err == nil {
-			d.i += t.n
+		if tm, err := time.Parse(time.RFC3339Nano, string(d.b[d.i:d.i+t.n()])); err == nil {
+			d.i += t.n()
 			v.Set(reflect.ValueOf(tm))
 			return nil
 		}
@@ -610,7 +620,7 @@ func decodeBinary(d *decoder, p *plan, v reflect.Value) error {
 		return d.mismatch(p.want, t)
 	}
 	if err := v.Addr().Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(slices.Clone(d.body(t))); err != nil {
-		return &MismatchError{Text: fmt.Sprintf("%s that are no %s: %s", count(t.n), p.typ, clip(err.Error(), maxReason))}
+		return &MismatchError{Text: fmt.Sprintf("%s that are no %s: %s", count(t.n()), p.typ, clip(err.Error(), maxReason))}
 	}
 	return nil
 }

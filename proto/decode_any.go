@@ -16,7 +16,7 @@ func decodeInterface(d *decoder, p *plan, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	rest := d.b[d.i+t.head:]
+	rest := d.b[d.i+t.head():]
 	x, err := d.any()
 	if err != nil {
 		return err
@@ -58,11 +58,11 @@ func (d *decoder) any() (any, error) {
 	case classStr:
 		return string(d.body(t)), nil
 	case classBin:
-		return append(make([]byte, 0, t.n), d.body(t)...), nil
+		return append(make([]byte, 0, t.n()), d.body(t)...), nil
 	case classArray:
-		return d.anyList(t.n)
+		return d.anyList(t.n())
 	case classMap:
-		return d.anyMap(t.n)
+		return d.anyMap(t.n())
 	}
 	return d.anyExt(t)
 }
@@ -90,7 +90,7 @@ func (d *decoder) anyMap(n int) (any, error) {
 		if t.class != classStr {
 			return d.mixedMap(m, n-i)
 		}
-		d.i += t.head
+		d.i += t.head()
 		key := string(d.body(t))
 		if m[key], err = d.any(); err != nil {
 			return nil, at(err, "["+strconv.Quote(clipWord(key))+"]")
@@ -139,7 +139,7 @@ func (d *decoder) anyExt(t token) (any, error) {
 	case ExtHandle:
 		return d.anyHandle(content)
 	}
-	return Ext{Code: t.ext, Data: append(make([]byte, 0, t.n), content...)}, nil
+	return Ext{Code: t.ext, Data: append(make([]byte, 0, t.n()), content...)}, nil
 }
 
 func (d *decoder) anyHandle(content []byte) (any, error) {

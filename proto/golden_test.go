@@ -273,7 +273,7 @@ func (c *cursor) json() string {
 	if err != nil {
 		panic(err)
 	}
-	c.i += t.head
+	c.i += t.head()
 	quote := func(s string) string { q, _ := json.Marshal(s); return string(q) }
 	switch t.class {
 	case classNil:
@@ -299,7 +299,7 @@ func (c *cursor) json() string {
 		}
 		return strconv.FormatFloat(f, 'g', -1, 64)
 	case classArray:
-		parts := make([]string, t.n)
+		parts := make([]string, t.n())
 		for i := range parts {
 			parts[i] = c.json()
 		}
@@ -307,7 +307,7 @@ func (c *cursor) json() string {
 	case classMap:
 		var plain, pairs []string
 		strs := true
-		for range t.n {
+		for range t.n() {
 			kt, _ := c.peek()
 			strs = strs && kt.class == classStr
 			k, v := c.json(), c.json()
@@ -319,8 +319,8 @@ func (c *cursor) json() string {
 		}
 		return `{"$map":[` + strings.Join(pairs, ",") + "]}"
 	}
-	content := c.b[c.i : c.i+t.n]
-	c.i += t.n
+	content := c.b[c.i : c.i+t.n()]
+	c.i += t.n()
 	switch t.class {
 	case classStr:
 		return quote(string(content))

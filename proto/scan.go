@@ -49,8 +49,8 @@ func (s *scanner) value(depth int) error {
 	if err != nil {
 		return err
 	}
-	s.i += t.head
-	n := t.n
+	s.i += t.head()
+	n := t.n()
 	switch t.class {
 	case classMap:
 		n *= 2
@@ -61,7 +61,7 @@ func (s *scanner) value(depth int) error {
 		}
 		fallthrough
 	default:
-		s.i += t.n
+		s.i += t.n()
 		return nil
 	}
 	if depth == 0 {

@@ -133,11 +133,11 @@ func TestPack(t *testing.T) {
 			t.Errorf("array of %d: %d, %v", n, len(ints), err)
 		}
 		dict := append(AppendMapHeader(nil, n), bytes.Repeat([]byte{1, 2}, n)...)
-		if tok, err := readToken(dict); err != nil || tok.class != classMap || tok.n != n || Scan(dict, Limits{}) != nil {
+		if tok, err := readToken(dict); err != nil || tok.class != classMap || tok.n() != n || Scan(dict, Limits{}) != nil {
 			t.Errorf("map of %d: %+v, %v", n, tok, err)
 		}
 		ext := append(AppendExtHeader(nil, -7, n), s...)
-		if tok, err := readToken(ext); err != nil || tok.class != classExt || tok.ext != -7 || tok.n != n || tok.head+n != len(ext) {
+		if tok, err := readToken(ext); err != nil || tok.class != classExt || tok.ext != -7 || tok.n() != n || tok.head()+n != len(ext) {
 			t.Errorf("ext of %d: %+v, %v", n, tok, err)
 		}
 	}
