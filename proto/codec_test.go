@@ -452,3 +452,39 @@ func TestSnake(t *testing.T) {
 		}
 	}
 }
+
+// Long lists grow as they come, and a struct of many fields keeps count of all.
+func TestUnmarshalLarge(t *testing.T) {
+	in := make([]inner, 10_000)
+	for i := range in {
+		in[i] = inner{Name: fmt.Sprint(i), Count: int8(i)}
+	}
+	p, err := Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []inner
+	if _, err := Unmarshal(p, &out, Limits{}); err != nil || !reflect.DeepEqual(in, out) {
+		t.Errorf("%d elements, %v", len(out), err)
+	}
+
+	var list []reflect.StructField
+	for i := range 70 {
+		list = append(list, reflect.StructField{Name: fmt.Sprintf("F%d", i), Type: reflect.TypeFor[int]()})
+	}
+	v := reflect.New(reflect.StructOf(list))
+	v.Elem().Field(69).SetInt(5)
+	if p, err = Marshal(v.Interface()); err != nil {
+		t.Fatal(err)
+	}
+	w := reflect.New(v.Elem().Type())
+	if _, err := Unmarshal(p, w.Interface(), Limits{}); err != nil || w.Elem().Field(69).Int() != 5 {
+		t.Errorf("%+v, %v", w.Elem(), err)
+	}
+	b := AppendMapHeader(nil, 2)
+	b = AppendInt(AppendString(b, "f69"), 1)
+	b = AppendInt(AppendString(b, "f69"), 2)
+	if _, err := Unmarshal(Payload{Bytes: b}, w.Interface(), Limits{}); err == nil || err.Error() != `proto: field "f69" is given twice` {
+		t.Errorf("twice: %v", err)
+	}
+}
