@@ -91,7 +91,7 @@ func Marshal(v any) (Payload, error) {
 //
 // In an interface, integers become int64 (uint64 above its range), floats float64,
 // arrays []any, maps map[string]any, or map[any]any if a key is no str, extensions
-// time.Time, what the HandleOpener of a handle returns, or Ext.
+// time.Time, what the function of RegisterHandle returns, or Ext.
 //
 // leftover are the descriptors of p that nothing took, for the caller to close,
 // with or without an error. With an error, v may be stored in part, and handles

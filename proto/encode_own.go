@@ -70,7 +70,6 @@ func encodeHandle(e *encoder, p *plan, v reflect.Value) error {
 	}
 	h, fds, err := pointerTo(v).(HandleEncoder).EncodeHandle()
 	if err != nil {
-		e.w.fds = append(e.w.fds, fds...)
 		return err
 	}
 	if err := e.fits(len(h.Meta)); err != nil {

@@ -22,11 +22,9 @@ const (
 	ExtComplex   int8 = 10 // reserved: complex number
 )
 
-// Kinds of handles that this protocol itself uses; `ipc` lists its own.
-const (
-	// HandleScoreboard is the scoreboard page in a Welcome: one descriptor, a memfd.
-	HandleScoreboard uint8 = 16
-)
+// HandleScoreboard is the kind of the handle in a Welcome: a block of words in
+// shared memory, one descriptor, a memfd. Package ipc has the other kinds.
+const HandleScoreboard uint8 = 16
 
 // An Ext is an extension value of a code that this package does not open. Decoded
 // into an interface it keeps its bytes as they came; encoded it becomes the same
@@ -45,8 +43,8 @@ type Handle struct {
 }
 
 // A HandleEncoder is a value that travels as descriptors. fds are fresh duplicates:
-// they are the payload's from the return on, also when Marshal fails later. A nil
-// pointer travels as nil and is not asked.
+// they are the payload's from the return on, also when Marshal fails later; beside
+// an error they are not looked at. A nil pointer travels as nil and is not asked.
 type HandleEncoder interface {
 	EncodeHandle() (h Handle, fds []int, err error)
 }
@@ -104,15 +102,12 @@ func parseHandle(b []byte) (HandleRef, error) {
 	return r, nil
 }
 
-// A HandleOpener makes a value from a handle that arrived where no Go type was
-// given. It owns fds, also when it fails; h.Meta is only valid during the call.
-type HandleOpener = func(h Handle, fds []int) (any, error)
+var openers [256]atomic.Pointer[func(h Handle, fds []int) (any, error)]
 
-var openers [256]atomic.Pointer[HandleOpener]
-
-// RegisterHandle names the function that opens handles of this kind when they are
-// decoded into an interface. Call it from an init function; a second call for a
-// kind panics.
+// RegisterHandle names the function that opens handles of this kind where they are
+// decoded into an interface, so that no Go type says what they are. open owns fds,
+// also when it fails; h.Meta is only valid during the call. Call it from an init
+// function; a second call for a kind panics.
 func RegisterHandle(kind uint8, open func(h Handle, fds []int) (any, error)) {
 	if !openers[kind].CompareAndSwap(nil, &open) {
 		panic(fmt.Sprintf("proto: handle kind %d registered twice", kind))

@@ -32,7 +32,7 @@ func TestProtocolPage(t *testing.T) {
 		ExtSlice: "slice", ExtObject: "object reference", ExtError: "error", ExtBlob: "opaque blob", ExtComplex: "complex"} {
 		want(fmt.Sprintf("| %d | %s |", code, name))
 	}
-	want(fmt.Sprintf("| %d | the [scoreboard page]", HandleScoreboard))
+	want(fmt.Sprintf("| %d | block: ", HandleScoreboard))
 	for word, name := range map[int]string{ScoreMagic: "magic", ScorePID: "pid", ScoreState: "state", ScoreTicket: "ticket", ScoreSince: "since",
 		ScoreDone: "done", ScoreBeat: "beat", ScorePeak: "peak", ScoreClaim: "claim"} {
 		want(fmt.Sprintf("| %d | %s |", word, name))
