@@ -189,8 +189,11 @@ func (e *encoder) sort(p *plan, first int, entries []entry) error {
 
 // keyStep is the step to the value of key k in a path.
 func keyStep(k reflect.Value) string {
-	if k.Kind() == reflect.String {
-		return fmt.Sprintf("[%q]", clipWord(k.String()))
+	if k.Kind() == reflect.Interface {
+		k = k.Elem()
 	}
-	return fmt.Sprintf("[%s]", clipWord(fmt.Sprint(k)))
+	if k.CanInt() || k.CanUint() || k.CanFloat() || k.Kind() == reflect.Bool {
+		return fmt.Sprintf("[%v]", k)
+	}
+	return fmt.Sprintf("[%q]", clipWord(fmt.Sprint(k)))
 }

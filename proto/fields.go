@@ -60,10 +60,10 @@ func (m planner) collect(t reflect.Type, index []int, within []reflect.Type, all
 		if !ok {
 			tag = sf.Tag.Get("json")
 		}
-		name, options, _ := strings.Cut(tag, ",")
-		if name == "-" && options == "" {
+		if tag == "-" { // "-," is a field called "-", as in encoding/json
 			continue
 		}
+		name, options, _ := strings.Cut(tag, ",")
 		has := func(option string) bool { return slices.Contains(strings.Split(options, ","), option) }
 		here := append(slices.Clone(index), i)
 		if sf.Anonymous && name == "" && !has("noinline") || has("inline") {

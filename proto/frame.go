@@ -23,7 +23,8 @@ const (
 // so the zero Limits are the ones of PROTOCOL.md.
 type Limits struct {
 	// Frame is the largest body of a frame in bytes; default 64 MiB + 64 KiB. A single
-	// value may have 64 KiB less: the rest is for the message around it.
+	// value may have 64 KiB less, or half where the frame has less than 128 KiB: the rest
+	// is for the message around it.
 	Frame int
 	// Depth is how many arrays and maps may be nested in a value; default 128. A
 	// message may nest 8 more around it. At most 10,000: decoders recurse.

@@ -26,6 +26,7 @@ func (h *FakeHandle) EncodeHandle() (Handle, []int, error) {
 
 func (h *FakeHandle) DecodeHandle(in Handle, fds []int) error {
 	if in.Kind != 200 {
+		closedFakes = append(closedFakes, fds...) // they are its own, also now
 		return errors.New("not a fake")
 	}
 	h.meta, h.fds, h.closed = string(in.Meta), fds, &closedFakes
