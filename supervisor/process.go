@@ -36,6 +36,8 @@ type Process struct {
 	reaped bool
 	closed bool
 
+	unlist func() // takes the group of a task's command off the scoreboard
+
 	out        outputs
 	done       chan struct{} // closed once: exit is set
 	outputDone chan struct{} // closed once, after done
@@ -60,6 +62,10 @@ func Start(spec Spec) (*Process, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("supervisor: start %s: %w", spec.Name, err)
+	}
+	p.unlist = func() {}
+	if commands != nil && spec.Command {
+		p.unlist = commands.command(p.pid)
 	}
 	p.out.start()
 	go p.wait()

@@ -33,6 +33,7 @@ func watchable(pidfd, pid int) (*os.File, error) {
 func (p *Process) wait() {
 	p.awaitDeath()
 	p.reap()
+	p.unlist()
 	close(p.done)
 	p.out.expectEnd()
 	reapGroup(p.pid)

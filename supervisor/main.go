@@ -1,0 +1,74 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// An ExitCode is an error by which the function given to Main chooses the exit
+// status of the program. Nothing is printed for it.
+type ExitCode int
+
+func (c ExitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
+
+// exitGrace is what daemons and finalizers have at the end of the program.
+const exitGrace = defaultGrace
+
+// Main is the whole main function of a program that has worker processes: call it
+// first, with nothing before it but what every process of the program needs. In a
+// worker process it serves tasks and never returns. Otherwise it calls run, then
+// applies the exit rules, and exits:
+//
+//   - pools that are open are terminated, and daemonic children: they are not awaited;
+//   - the other children are joined, however long that takes;
+//   - finalizers (AtExit) run, last registered first, for five seconds at most;
+//   - the status is 0, or an ExitCode, or 1 for any other error, which is printed.
+//
+// ctx ends when run has returned. A panic in run ends the program as anywhere; its
+// children die with it.
+func Main(run func(ctx context.Context) error) {
+	p, err := inherited()
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitMisuse)
+	case p != nil:
+		os.Exit(serve(p))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	err = run(ctx)
+	cancel()
+	os.Exit(atExit(err))
+}
+
+// atExit applies the exit rules and returns the status.
+func atExit(err error) int {
+	errs := []error{err}
+	for _, p := range pools.list() {
+		p.Terminate()
+	}
+	for _, p := range pools.list() {
+		p.Join(context.Background())
+	}
+	errs = append(errs, stopChildren(context.Background(), exitGrace))
+	ctx, cancel := context.WithTimeout(context.Background(), exitGrace)
+	defer cancel()
+	errs = append(errs, runFinalizers(ctx))
+	if isSubreaper.Load() {
+		errs = append(errs, killDescendants(cleanUpLimit))
+	}
+	return statusOf(errors.Join(errs...))
+}
+
+func statusOf(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if code, ok := errors.AsType[ExitCode](err); ok {
+		return int(code)
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return exitFailed
+}

@@ -1,0 +1,79 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-185a7250/multiproc/ipc"
+)
+
+// The environment variable that makes a program a worker names the descriptor and
+// the inode of the socket behind it: MULTIPROC_WORKER=3:12345. The inode is there
+// because variables are copied about: whoever has the variable but not the socket is
+// no worker.
+
+// workerFD is the one descriptor that a worker inherits.
+const workerFD = 3
+
+// workerVariable is what the parent puts into the environment of a worker that gets
+// the socket f.
+func workerVariable(f *os.File) (string, error) {
+	var st unix.Stat_t
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return "", err
+	}
+	if e := rc.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &st) }); e != nil {
+		err = e
+	}
+	if err != nil {
+		return "", fmt.Errorf("supervisor: inode of the socket: %w", err)
+	}
+	return fmt.Sprintf("%s=%d:%d", workerEnv, workerFD, st.Ino), nil
+}
+
+// parent is the master as a worker sees it.
+type parent struct {
+	conn *ipc.Conn
+	pid  int
+}
+
+// inherited is the hook at the top of Main. It removes the variable, so that no
+// program that this one runs takes itself for a worker, and returns nil if this
+// process is none.
+func inherited() (*parent, error) {
+	v, ok := os.LookupEnv(workerEnv)
+	if !ok {
+		return nil, nil
+	}
+	os.Unsetenv(workerEnv)
+	var st unix.Stat_t
+	err := unix.Fstat(workerFD, &st)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK || v != fmt.Sprintf("%d:%d", workerFD, st.Ino) {
+		return nil, nil // left over from another process
+	}
+	syscall.CloseOnExec(workerFD)
+	conn, err := ipc.NewConn(os.NewFile(workerFD, "master"), ipc.ConnOptions{Name: "master"})
+	if err != nil {
+		return nil, err
+	}
+	return &parent{conn: conn, pid: os.Getppid()}, nil
+}
+
+// gone tells whether the parent has died: then this process has another one.
+func (p *parent) gone() bool { return os.Getppid() != p.pid }
+
+// withoutVariable returns the environment without the hook's variable.
+func withoutVariable(env []string) []string {
+	kept := make([]string, 0, len(env)+1)
+	for _, e := range env {
+		if !strings.HasPrefix(e, workerEnv+"=") {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,343 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-185a7250/multiproc/ipc"
+	"github.com/seed-185a7250/multiproc/proto"
+)
+
+// A server is the worker's side: one loop reads what the master says, at most one
+// goroutine runs a task.
+type server struct {
+	parent  *parent
+	conn    *ipc.Conn
+	welcome proto.Welcome
+	scribe  *scribe
+
+	mu       sync.Mutex
+	current  *run
+	stopping bool          // no run will follow the current one
+	idle     chan struct{} // closed when stopping and nothing runs
+	idleOnce sync.Once
+}
+
+// A run is the ticket under way.
+type run struct {
+	id     uint64
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+// beatEvery is how often a worker says that it lives.
+const beatEvery = 250 * time.Millisecond
+
+// commands is told of the commands that tasks run, in a worker.
+var commands *scribe
+
+// serve is the whole life of a worker process; it returns its exit status. It does
+// not return when the master is gone or the worker is terminated.
+func serve(p *parent) int {
+	daemonProcess = true
+	if err := errors.Join(SetSubreaper(), sealDescriptors()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return exitFailed
+	}
+	s := &server{parent: p, conn: p.conn, idle: make(chan struct{})}
+	// From here on: before hello, so that nothing that happens later is missed.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE) // a master whose output is gone is no reason to die
+
+	hello := proto.Hello{
+		Min: proto.MinVersion, Max: proto.MaxVersion,
+		Tasks: taskNames(), PID: os.Getpid(),
+		Caps: []string{proto.CapScoreboard}, Program: "multiproc/go",
+	}
+	w, board, err := sayHello(s.conn, hello)
+	if err != nil {
+		s.lost(err)
+	}
+	s.welcome, s.scribe = w, newScribe(board)
+	commands = s.scribe
+	if w.Title != "" {
+		if err := setTitle(w.Title); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	go s.hear(signals)
+	go s.keepBeat()
+	s.scribe.state(proto.ScoreIdle, 0)
+	if err := sayReady(s.conn, nil); err != nil {
+		s.lost(err)
+	}
+	go s.read()
+	<-s.idle
+	s.scribe.state(proto.ScoreStopping, 0)
+	s.cleanUp()
+	return exitDone
+}
+
+// read is the loop over what the master says.
+func (s *server) read() {
+	for {
+		f, err := s.conn.ReadFrame()
+		if err != nil {
+			s.lost(err)
+		}
+		m, err := proto.ParseMessage(f.Body, proto.Limits{})
+		if err != nil {
+			s.lost(err)
+		}
+		if err := s.handle(m, f.FDs); err != nil {
+			s.lost(err)
+		}
+	}
+}
+
+// handle owns fds.
+func (s *server) handle(m proto.Message, fds []int) error {
+	if m.Kind == proto.Request && m.Method == proto.MethodRun {
+		return s.start(m, fds)
+	}
+	ipc.CloseFDs(fds)
+	switch {
+	case m.Kind == proto.Request:
+		return s.answer(m.ID, &proto.Fault{Kind: proto.KindUnknownMethod, Text: "unknown method " + m.Method}, proto.Payload{})
+	case m.Kind == proto.Notify && m.Method == proto.MethodCancel:
+		c, err := proto.ParseCancel(m.Params)
+		if err != nil {
+			return err
+		}
+		s.cancel(c)
+	case m.Kind == proto.Notify && m.Method == proto.MethodStop:
+		s.stop()
+	}
+	return nil // notifications of a later version
+}
+
+// start begins a run.
+func (s *server) start(m proto.Message, fds []int) error {
+	r, err := proto.ParseRun(m.Params)
+	if err != nil {
+		ipc.CloseFDs(fds)
+		return err
+	}
+	ctx, refused := s.begin(m.ID)
+	if refused != nil {
+		ipc.CloseFDs(fds)
+		return s.answer(m.ID, refused, proto.Payload{})
+	}
+	go s.run(ctx, m.ID, r, fds)
+	return nil
+}
+
+// begin makes the request the current run, if one may begin now.
+func (s *server) begin(id uint64) (context.Context, *proto.Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.current != nil:
+		return nil, &proto.Fault{Kind: proto.KindBusy, Text: "a ticket is running already"}
+	case s.stopping:
+		return nil, &proto.Fault{Kind: proto.KindStopping, Text: "told to stop"}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s.current = &run{id: id, ctx: ctx, cancel: cancel}
+	return ctx, nil
+}
+
+// run runs one ticket, answers it, and looks after what it left behind.
+func (s *server) run(ctx context.Context, id uint64, r proto.Run, fds []int) {
+	s.scribe.state(proto.ScoreBusy, id)
+	info := TicketInfo{
+		ID: r.Ticket, Attempt: r.Attempt, Attempts: r.Attempts,
+		Place: s.welcome.Place, Pool: s.welcome.Pool, Grace: r.Grace,
+	}
+	value, fault := call(context.WithValue(ctx, ticketKey{}, info), r.Task, proto.Payload{Bytes: r.Args, FDs: fds})
+	s.scribe.done()
+	// Before the answer: the master hands out the next ticket as soon as it comes.
+	sweepAdopted()
+	s.mu.Lock()
+	s.current.cancel(nil)
+	s.current = nil
+	stopping := s.stopping
+	s.mu.Unlock()
+	s.scribe.state(proto.ScoreIdle, 0)
+	if err := s.answer(id, fault, value); err != nil {
+		s.lost(err)
+	}
+	if fault != nil && fault.Kind == proto.KindPanic {
+		s.cleanUp()
+		os.Exit(exitFailed)
+	}
+	if stopping {
+		s.finish()
+	}
+}
+
+// call runs a task and makes a fault of every way in which it can fail that leaves
+// the process alive.
+func call(ctx context.Context, task string, args proto.Payload) (value proto.Payload, fault *proto.Fault) {
+	h := taskNamed(task)
+	if h == nil {
+		ipc.CloseFDs(args.FDs)
+		return value, &proto.Fault{Kind: proto.KindUnknownTask, Text: fmt.Sprintf("this program has no task %q", task)}
+	}
+	done := make(chan struct{})
+	go func() {
+		returned := false
+		defer close(done)
+		defer func() {
+			if returned {
+				return
+			}
+			if v := recover(); v != nil {
+				fault = &proto.Fault{Kind: proto.KindPanic, Text: fmt.Sprintf("panic: %v", v), Stack: string(debug.Stack())}
+				return
+			}
+			fault = &proto.Fault{Kind: proto.KindGoexit, Text: "the task ended its goroutine without a result", Stack: string(debug.Stack())}
+		}()
+		v, err := h(ctx, args)
+		if err != nil {
+			fault = faultOf(err)
+		}
+		value, returned = v, true
+	}()
+	<-done
+	return value, fault
+}
+
+// answer sends the one response to a request; it owns the descriptors of value.
+func (s *server) answer(id uint64, fault *proto.Fault, value proto.Payload) error {
+	defer ipc.CloseFDs(value.FDs)
+	if fault != nil {
+		return s.conn.WriteFrame(nil, proto.AppendResponse(nil, id, fault, nil))
+	}
+	err := s.conn.WriteFrame(value.FDs, proto.AppendResponseHead(nil, id), value.Bytes)
+	if errors.Is(err, proto.ErrTooLarge) {
+		fault = &proto.Fault{Kind: proto.KindTooLarge, Text: fmt.Sprintf("result: %v", err)}
+		return s.conn.WriteFrame(nil, proto.AppendResponse(nil, id, fault, nil))
+	}
+	return err
+}
+
+func (s *server) cancel(c proto.Cancel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil && s.current.id == c.ID {
+		cause := context.Canceled
+		if c.Reason == proto.KindTimeout {
+			cause = context.DeadlineExceeded
+		}
+		s.current.cancel(cause)
+	}
+}
+
+// stop lets the current run finish, and no other begin.
+func (s *server) stop() {
+	s.mu.Lock()
+	s.stopping = true
+	busy := s.current != nil
+	s.mu.Unlock()
+	if !busy {
+		s.finish()
+	}
+}
+
+func (s *server) finish() { s.idleOnce.Do(func() { close(s.idle) }) }
+
+// hear handles signals. SIGTERM comes from somebody who wants this process to end,
+// or from the kernel because the master died; SIGHUP from the kernel too, when the
+// master died while this process was stopped (its group became orphaned).
+func (s *server) hear(signals <-chan os.Signal) {
+	for sig := range signals {
+		if s.parent.gone() {
+			s.lost(errors.New("parent died"))
+		}
+		if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+			go s.terminate(sig.(syscall.Signal))
+		}
+	}
+}
+
+// terminate ends the process by the signal it was sent, after the running task had
+// its grace.
+func (s *server) terminate(sig syscall.Signal) {
+	s.mu.Lock()
+	s.stopping = true
+	current := s.current
+	s.mu.Unlock()
+	if current != nil {
+		grace := s.welcome.Grace
+		if current.ctx.Err() != nil {
+			grace /= 4 // it has had most of it: the master goes by way of the context
+		}
+		current.cancel(context.Canceled)
+		s.await(current, grace)
+	}
+	s.cleanUp()
+	signal.Reset(sig)
+	unix.Kill(os.Getpid(), sig)
+	select {} // the signal is on its way
+}
+
+// await waits until r is answered, for d at most.
+func (s *server) await(r *run, d time.Duration) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
+		s.mu.Lock()
+		over := s.current != r
+		s.mu.Unlock()
+		if over {
+			return
+		}
+	}
+}
+
+// lost is called when there is no master any more. Whatever is below this process
+// dies with it, however it was started; and then it dies itself.
+func (s *server) lost(error) {
+	s.cleanUp()
+	unix.Kill(os.Getpid(), unix.SIGKILL)
+	select {}
+}
+
+// cleanUp leaves nobody behind. In a worker the process started nobody that should
+// outlive it.
+func (s *server) cleanUp() {
+	if err := killDescendants(cleanUpLimit); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
+// cleanUpLimit bounds the search for descendants that do not die.
+const cleanUpLimit = 5 * time.Second
+
+func (s *server) keepBeat() {
+	for range time.Tick(beatEvery) {
+		s.scribe.beat()
+	}
+}
+
+// sweepAdopted kills what the commands of a task left behind: processes that fell to
+// this one when their parents died. What the task itself started, with os/exec say,
+// is in this process's own group, and is the task's affair.
+func sweepAdopted() {
+	if !hasChildren() {
+		return
+	}
+	own := unix.Getpgrp()
+	sweep(time.Now().Add(orphanTimeout), func(p procStat) bool { return p.pgrp != own })
+}

@@ -1,0 +1,214 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/seed-185a7250/multiproc/ipc"
+	"github.com/seed-185a7250/multiproc/proto"
+)
+
+// A worker is one process of a place, from its start to its end.
+type worker struct {
+	proc    *Process
+	born    procStat // as it was when it became ready
+	conn    *ipc.Conn
+	hello   proto.Hello
+	lastID  uint64
+	answers chan answer // closed when nothing more will come; then failed is set
+	failed  error
+}
+
+// An answer is the response to a run, with its descriptors.
+type answer struct {
+	message proto.Message
+	fds     []int
+}
+
+// drainLimit is how long, after a process is dead, its last words may take to be
+// read. They lie in the socket already.
+const drainLimit = 2 * time.Second
+
+// startWorker starts a process for the place and returns when it is ready. When ctx
+// ends, the process is killed. The error of a process that ended has its last words.
+func (p *place) startWorker(ctx context.Context) (*worker, error) {
+	clearBoard(p.board)
+	w, err := p.launch()
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { w.proc.Kill() })
+	w.conn.SetReadDeadline(time.Now().Add(p.pool.opts.StartTimeout))
+	w.hello, err = greet(w.conn, p.welcome(), p.board)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, w.discard(err)
+	}
+	w.born, _ = readStat(w.proc.PID())
+	w.conn.SetReadDeadline(time.Time{})
+	go w.read()
+	return w, nil
+}
+
+// launch starts the process with its end of a socket pair.
+func (p *place) launch() (*worker, error) {
+	ours, theirs, err := ipc.Socketpair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	conn, err := ipc.NewConn(ours, ipc.ConnOptions{Name: p.name})
+	if err != nil {
+		return nil, err
+	}
+	spec, err := p.spec(theirs)
+	if err == nil {
+		var proc *Process
+		if proc, err = Start(spec); err == nil {
+			return &worker{proc: proc, conn: conn, answers: make(chan answer, 1)}, nil
+		}
+	}
+	conn.Close()
+	return nil, err
+}
+
+func (p *place) spec(theirs *os.File) (Spec, error) {
+	o := p.pool.opts
+	variable, err := workerVariable(theirs)
+	if err != nil {
+		return Spec{}, err
+	}
+	s := Spec{
+		Name:        p.name,
+		Path:        o.Program,
+		Args:        o.Args,
+		Env:         append(withoutVariable(os.Environ()), variable),
+		Inherit:     theirs,
+		DeathSignal: deathSignal,
+		Daemon:      true,
+		Grace:       o.Grace,
+		Stdout:      Output{Lines: p.pool.stdout()},
+		Stderr:      Output{Lines: logLines(p.pool.log.Named(p.name)), Tail: true},
+	}
+	if s.Path == "" {
+		s.Args = []string{p.title()}
+	}
+	return s, nil
+}
+
+// discard ends a process that is of no use and says what was known of it.
+func (w *worker) discard(why error) error {
+	w.conn.Close()
+	exit, err := w.proc.Stop(context.Background(), -1)
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	w.proc.Join(context.Background())
+	tail := w.proc.StderrTail()
+	w.proc.Close()
+	last := ""
+	if len(tail) > 0 {
+		last = "; last on stderr: " + tail[len(tail)-1]
+	}
+	return &startError{err: fmt.Errorf("%w (pid %d, %v%s)", why, w.proc.PID(), exit, last), exit: exit}
+}
+
+// A startError is the end of a process that was not ready yet.
+type startError struct {
+	err  error
+	exit Exit
+}
+
+func (e *startError) Error() string { return e.err.Error() }
+func (e *startError) Unwrap() error { return e.err }
+
+// hopeless tells whether another start would go the same way.
+func hopeless(err error) bool {
+	if e, ok := errors.AsType[*startError](err); ok {
+		return e.exit.Signal == 0 && e.exit.Code == exitMisuse || errors.Is(err, proto.ErrVersion)
+	}
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, exec.ErrNotFound) ||
+		errors.Is(err, ErrDaemonChild) || errors.Is(err, ErrHookMissed)
+}
+
+// read passes on what the worker answers, up to the end of the connection: what a
+// process has written before its death is still there.
+func (w *worker) read() {
+	defer close(w.answers)
+	for {
+		f, err := w.conn.ReadFrame()
+		if err != nil {
+			w.failed = err
+			return
+		}
+		m, err := proto.ParseMessage(f.Body, proto.Limits{})
+		if err == nil && m.Kind == proto.Response && m.ID != w.lastID {
+			err = fmt.Errorf("%w: answer to request %d, which is not under way", ErrProtocol, m.ID)
+		}
+		if err != nil {
+			f.Close()
+			w.failed = err
+			return
+		}
+		switch m.Kind {
+		case proto.Response:
+			w.answers <- answer{message: m, fds: f.FDs}
+		case proto.Request:
+			f.Close()
+			w.refuse(m)
+		default:
+			f.Close()
+		}
+	}
+}
+
+// refuse answers a request that this version does not know.
+func (w *worker) refuse(m proto.Message) {
+	fault := &proto.Fault{Kind: proto.KindUnknownMethod, Text: "unknown method " + m.Method}
+	w.conn.WriteFrame(nil, proto.AppendResponse(nil, m.ID, fault, nil))
+}
+
+// send begins a run; the args are sent from where they are. It may block when the
+// worker does not read.
+func (w *worker) send(id uint64, r proto.Run, args proto.Payload) error {
+	head := proto.AppendRunHead(proto.AppendRequestHead(nil, id, proto.MethodRun), r.Task)
+	if len(args.Bytes) == 0 {
+		head = proto.AppendNil(head)
+	}
+	return w.conn.WriteFrame(args.FDs, head, args.Bytes, proto.AppendRunTail(nil, r))
+}
+
+func (w *worker) tellCancel(id uint64, reason string, grace time.Duration) {
+	c := proto.Cancel{ID: id, Reason: reason, Grace: grace}
+	w.conn.WriteFrame(nil, proto.AppendNotify(nil, proto.MethodCancel, proto.AppendCancelParams(nil, c)))
+}
+
+// stop ends a worker that has no ticket: it is told to stop, then made to.
+func (w *worker) stop(ctx context.Context, grace time.Duration) {
+	w.conn.SetWriteDeadline(time.Now().Add(grace))
+	w.conn.WriteFrame(nil, proto.AppendNotify(nil, proto.MethodStop, proto.AppendStopParams(nil, proto.Stop{Grace: grace})))
+	w.proc.waitFor(ctx, grace)
+	w.bury(ctx, grace)
+}
+
+// bury sees to it that the process is dead, and lets go of all that was its.
+func (w *worker) bury(ctx context.Context, grace time.Duration) Exit {
+	exit, err := w.proc.Stop(ctx, grace)
+	if err != nil {
+		exit, _ = w.proc.Stop(context.Background(), -1)
+	}
+	w.conn.SetReadDeadline(time.Now().Add(drainLimit))
+	for a := range w.answers {
+		ipc.CloseFDs(a.fds)
+	}
+	w.conn.Close()
+	w.proc.Join(context.Background())
+	w.proc.Close()
+	return exit
+}
