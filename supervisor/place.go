@@ -203,9 +203,10 @@ func (p *place) hold(t *Pending) {
 	r := Result{Worker: p.number}
 	voids := 0
 	defer func() {
-		r.Elapsed = time.Since(r.Started)
 		if r.Attempts == 0 {
-			r.Worker, r.Elapsed = 0, 0
+			r.Worker, r.PID, r.Started = 0, 0, time.Time{}
+		} else {
+			r.Elapsed = time.Since(r.Started)
 		}
 		p.set(func(s *PlaceStatus) {
 			s.Ticket, s.Done = "", s.Done+1
@@ -232,10 +233,8 @@ func (p *place) hold(t *Pending) {
 				return
 			}
 		}
-		if r.Attempts == 0 {
-			r.Started = time.Now()
-		}
 		r.Attempts++
+		r.Started = time.Now()
 		r.PID = p.w.proc.PID()
 		p.set(func(s *PlaceStatus) { s.State, s.Ticket = PlaceBusy, t.ticket.ID })
 		a := attempt{place: p, w: p.w, t: t, number: r.Attempts}

@@ -247,7 +247,7 @@ func TestPoolEndings(t *testing.T) {
 		{"goexit", OutcomeError, 0, "ended its goroutine"},
 		{"exit 3", OutcomeExit, 3, "exit status 3"},
 		{"exit 0", OutcomeExit, 0, "exit status 0"},
-		{"fatal", OutcomeExit, 2, "concurrent map writes"},
+		{"fatal", OutcomeExit, 2, "concurrent map"},
 		{"kill", OutcomeSignal, -9, "killed"},
 	} {
 		r := result(t, submit(t, taskEnd, p, c.how))

@@ -42,7 +42,7 @@ type Result struct {
 	Attempts int           // made; 0 if it never ran
 	Worker   int           // number of the place where the last attempt ran; 0 if it never ran
 	PID      int           // of the process of the last attempt
-	Started  time.Time     // when the first attempt began; zero if it never ran
+	Started  time.Time     // when the last attempt began; zero if it never ran
 	Elapsed  time.Duration // from then to the result
 	Value    proto.Payload // encoded, if Outcome is ok; its descriptors are the receiver's to close
 	Err      error         // nil if Outcome is ok

@@ -2,26 +2,32 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+
+	_ "github.com/seed-185a7250/multiproc/cmd/internal/stock"
+	"github.com/seed-185a7250/multiproc/supervisor"
 )
 
 // Exit statuses.
 const (
 	exitOK          = 0
 	exitFailed      = 1   // some tickets did not succeed, or the master itself failed
-	exitUsage       = 2   // bad usage or job file; nothing was started
+	exitUsage       = 2   // bad usage or job file; no ticket was begun
 	exitInterrupted = 130 // as a shell reports Ctrl-C
 )
 
 func main() {
-	os.Exit(command(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	supervisor.Main(func(ctx context.Context) error {
+		return supervisor.ExitCode(command(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	})
 }
 
 // command is main without the process around it.
-func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	o, err := parseFlags(args)
 	switch {
 	case err != nil:
@@ -33,14 +39,19 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, version())
 		return exitOK
 	}
-	if _, err := OpenJob(o.Job, stdin); err != nil {
+	job, err := OpenJob(o.Job, stdin)
+	if err != nil {
 		return complain(stderr, err)
 	}
-	return exitOK
+	status, err := execute(ctx, o, job, stdout, stderr)
+	if err != nil {
+		complain(stderr, err)
+	}
+	return status
 }
 
-// complain prints what is wrong with the flags or the job file. Lines about a job file begin with its name, so that editors
-// find the place; all else begins with ours.
+// complain prints what is wrong. Lines about a job file begin with its name, so that editors find the place; all else begins
+// with ours.
 func complain(stderr io.Writer, err error) int {
 	if _, ok := errors.AsType[*JobError](err); ok {
 		fmt.Fprintln(stderr, err)

@@ -15,7 +15,7 @@ func TestCommandRefuses(t *testing.T) {
 		"-job testdata -nodes": "master: unknown flag -nodes\n",
 	} {
 		var out, errs bytes.Buffer
-		status := command(strings.Fields(args), strings.NewReader(`{"tikets": []}`), &out, &errs)
+		status := command(t.Context(), strings.Fields(args), strings.NewReader(`{"tikets": []}`), &out, &errs)
 		if status != exitUsage || errs.String() != want || out.Len() > 0 {
 			t.Errorf("master %s: status %d, stderr %q, stdout %q; want stderr %q", args, status, &errs, &out, want)
 		}
@@ -26,7 +26,7 @@ func TestCommandRefuses(t *testing.T) {
 func TestCommandTells(t *testing.T) {
 	for args, want := range map[string]string{"-h": "master runs the tickets", "-version": "master "} {
 		var out, errs bytes.Buffer
-		status := command([]string{args}, nil, &out, &errs)
+		status := command(t.Context(), []string{args}, nil, &out, &errs)
 		if status != exitOK || !strings.HasPrefix(out.String(), want) || errs.Len() > 0 {
 			t.Errorf("master %s: status %d, stderr %q, stdout %q", args, status, &errs, &out)
 		}
