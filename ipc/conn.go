@@ -52,11 +52,31 @@ type Conn struct {
 	head  proto.Header // of that frame
 	fds   []int        // arrived, in order, not yet taken by a frame
 	oob   []byte
+	rx    received
 	readE error // sticky
 
 	wmu    sync.Mutex
 	out    []byte
+	tx     sending
 	writeE error // sticky
+}
+
+// received and sending are what one call of the netpoller is about. They are fields,
+// and the functions that it calls are made once, so that a message costs no closure.
+type received struct {
+	f   func(fd uintptr) bool
+	p   []byte // to be filled
+	n   int    // bytes received
+	fds []int
+	err error
+}
+
+type sending struct {
+	f    func(fd uintptr) bool
+	bufs [][]byte // not sent yet
+	oob  []byte   // goes with the next byte
+	n    int      // bytes sent
+	err  error
 }
 
 // NewConn makes a Conn of f, a connected Unix stream socket, which it takes over
@@ -81,6 +101,7 @@ func (c *Conn) open(f *os.File, o ConnOptions) error {
 	}
 	c.sock, c.raw, c.name, c.limits = sock, raw, o.Name, o.Limits
 	c.oob = make([]byte, unix.CmsgSpace(4*maxEarly))
+	c.rx.f, c.tx.f = c.tryReceive, c.trySend
 	return nil
 }
 
@@ -238,34 +259,42 @@ func (c *Conn) fill() error {
 	return err
 }
 
-func (c *Conn) receive(p []byte) (n int, err error) {
-	var fds []int
-	e := c.raw.Read(func(fd uintptr) bool {
-		for {
-			n, fds, err = receive(int(fd), p, c.oob)
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
-			}
-		}
-	})
-	c.fds = append(c.fds, fds...)
+func (c *Conn) receive(p []byte) (int, error) {
+	c.rx.p = p
+	err := c.raw.Read(c.rx.f)
+	rx := c.rx
+	c.rx = received{f: rx.f}
+	c.fds = append(c.fds, rx.fds...)
+	if err == nil {
+		err = rx.err
+	}
 	switch {
-	case e != nil:
-		return 0, e
 	case err == unix.ECONNRESET:
 		return 0, io.EOF // it died with something of ours unread
 	case err != nil:
 		return 0, err
-	case n == 0:
+	case rx.n == 0:
 		return 0, io.EOF
 	}
-	return n, nil
+	return rx.n, nil
+}
+
+// tryReceive tells whether it has received something, or an error.
+func (c *Conn) tryReceive(fd uintptr) bool {
+	rx := &c.rx
+	for {
+		rx.n, rx.fds, rx.err = receive(int(fd), rx.p, c.oob)
+		if rx.err != unix.EINTR {
+			return rx.err != unix.EAGAIN
+		}
+	}
 }
 
 // WriteFrame sends one message, whose body is the parts in a row, with
 // descriptors, which stay the caller's. It waits while the peer does not read. It
 // returns proto.ErrTooLarge before anything is sent; ErrClosed after Close;
-// otherwise, if only a part could be sent, the Conn is broken for writing.
+// os.ErrDeadlineExceeded if nothing was sent by then; otherwise ErrBroken, now and
+// from now on: the peer is gone, or has got a part only.
 func (c *Conn) WriteFrame(fds []int, parts ...[]byte) error {
 	size := 0
 	for _, p := range parts {
@@ -281,16 +310,16 @@ func (c *Conn) WriteFrame(fds []int, parts ...[]byte) error {
 		return c.writeE
 	}
 	c.out = proto.AppendHeader(c.out[:0], head)
-	bufs := [][]byte{c.out}
+	c.tx.bufs = append(c.tx.bufs[:0], nil)
 	if size <= copyBelow {
 		for _, p := range parts {
 			c.out = append(c.out, p...)
 		}
-		bufs[0] = c.out
 	} else {
-		bufs = append(bufs, parts...)
+		c.tx.bufs = append(c.tx.bufs, parts...)
 	}
-	sent, err := c.transmit(bufs, fds)
+	c.tx.bufs[0] = c.out
+	sent, err := c.transmit(fds)
 	if err == nil {
 		return nil
 	}
@@ -299,7 +328,8 @@ func (c *Conn) WriteFrame(fds []int, parts ...[]byte) error {
 	}
 	err = fmt.Errorf("ipc: send to %s: %w", c.name, err)
 	if sent > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		c.writeE = fmt.Errorf("%w: %w", ErrBroken, err)
+		err = fmt.Errorf("%w: %w", ErrBroken, err)
+		c.writeE = err
 	}
 	return err
 }
@@ -314,32 +344,44 @@ func checkFrame(h proto.Header, lim proto.Limits) error {
 	return err
 }
 
-// transmit writes all of bufs; the descriptors go with the first byte.
-func (c *Conn) transmit(bufs [][]byte, fds []int) (sent int, err error) {
-	var oob []byte
+// transmit sends all of tx.bufs; the descriptors go with the first byte.
+func (c *Conn) transmit(fds []int) (sent int, err error) {
+	tx := &c.tx
+	all := tx.bufs
+	tx.n, tx.err, tx.oob = 0, nil, nil
 	if len(fds) > 0 {
-		oob = unix.UnixRights(fds...)
+		tx.oob = unix.UnixRights(fds...)
 	}
-	e := c.raw.Write(func(fd uintptr) bool {
-		for len(bufs) > 0 {
-			var n int
-			n, err = unix.SendmsgBuffers(int(fd), bufs, oob, nil, unix.MSG_NOSIGNAL)
-			if err == unix.EINTR {
-				continue
-			}
-			if err != nil {
-				return err != unix.EAGAIN
-			}
-			oob = nil
-			sent += n
-			bufs = advance(bufs, n)
+	err = c.raw.Write(tx.f)
+	clear(all) // they are the caller's again
+	tx.bufs = all
+	if err == nil {
+		err = tx.err
+	}
+	return tx.n, err
+}
+
+// trySend tells whether it has sent everything, or has got an error.
+func (c *Conn) trySend(fd uintptr) bool {
+	tx := &c.tx
+	for len(tx.bufs) > 0 {
+		var n int
+		if len(tx.oob) == 0 && len(tx.bufs) == 1 {
+			n, tx.err = unix.Write(int(fd), tx.bufs[0]) // sendmsg costs more
+		} else {
+			n, tx.err = unix.SendmsgBuffers(int(fd), tx.bufs, tx.oob, nil, unix.MSG_NOSIGNAL)
 		}
-		return true
-	})
-	if e != nil {
-		return sent, e
+		if tx.err == unix.EINTR {
+			continue
+		}
+		if tx.err != nil {
+			return tx.err != unix.EAGAIN
+		}
+		tx.oob = nil
+		tx.n += n
+		tx.bufs = advance(tx.bufs, n)
 	}
-	return sent, err
+	return true
 }
 
 // advance drops the first n bytes of bufs.

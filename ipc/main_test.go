@@ -53,14 +53,14 @@ const deadline = 30 * time.Second
 
 // A child is a helper process as the test sees it.
 type child struct {
-	t *testing.T
+	t testing.TB
 	*Conn
 	cmd  *exec.Cmd
 	dead bool
 }
 
 // start starts a helper, which dies with the test at the latest.
-func start(t *testing.T, name string) *child {
+func start(t testing.TB, name string) *child {
 	t.Helper()
 	ours, theirs, err := Socketpair()
 	if err != nil {
