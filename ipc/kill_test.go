@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-185a7250/multiproc/ipc/internal/shm"
 )
 
@@ -209,4 +211,14 @@ func playKill(t *testing.T, sc killScene, p shm.Point, pass int) (hit bool) {
 	}
 	l.Close()
 	return hit
+}
+
+// zombie tells whether a child has ended; it stays unreaped.
+func zombie(t *testing.T, pid int) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil {
+		t.Fatalf("waitid: %v", err)
+	}
+	return info.Signo != 0
 }

@@ -96,16 +96,6 @@ func (c *child) kill() {
 	c.dead = true
 }
 
-// wait waits for the end of the process and checks that it died of SIGKILL.
-func (c *child) waitKilled() {
-	c.t.Helper()
-	c.cmd.Wait()
-	c.dead = true
-	if s := c.cmd.ProcessState.Sys().(syscall.WaitStatus); !s.Signaled() || s.Signal() != syscall.SIGKILL {
-		c.t.Fatalf("helper ended with %v, expected SIGKILL", c.cmd.ProcessState)
-	}
-}
-
 func (c *child) signal(s syscall.Signal) {
 	c.t.Helper()
 	if err := c.cmd.Process.Signal(s); err != nil {
@@ -229,14 +219,4 @@ func threads(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(dir)
-}
-
-// zombie tells whether a child has ended; it stays unreaped.
-func zombie(t *testing.T, pid int) bool {
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	if err != nil {
-		t.Fatalf("waitid: %v", err)
-	}
-	return info.Signo != 0
 }

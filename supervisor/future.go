@@ -19,9 +19,6 @@ type Pending struct {
 	result    Result
 	fds       *heldFDs    // those of the result; nil if there are none
 	detach    func() bool // stops watching the context of Submit
-
-	// What the place that has it knows of it; nobody else looks.
-	attempts int
 }
 
 // ID returns the id of the ticket, also if the pool chose it.
