@@ -57,7 +57,9 @@ func serve(p *parent) int {
 	// From here on: before hello, so that nothing that happens later is missed.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	signal.Ignore(syscall.SIGPIPE) // a master whose output is gone is no reason to die
+	// A master whose output is gone is no reason to die. Notify and not Ignore: what is ignored stays ignored
+	// through exec, and the commands of tasks shall die of it as everywhere.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	hello := proto.Hello{
 		Min: proto.MinVersion, Max: proto.MaxVersion,
