@@ -102,12 +102,12 @@ func (p *place) run() {
 func (p *place) fill() error {
 	for {
 		p.set(func(s *PlaceStatus) { s.State, s.PID = PlaceStarting, 0 })
-		w, err := p.startWorker(p.pool.killed)
+		w, err := p.startWorker(p.pool.terminated) // it has no ticket yet, so it needs no grace
 		if err == nil {
 			p.seat(w)
 			return nil
 		}
-		if p.pool.killed.Err() != nil {
+		if p.pool.terminated.Err() != nil {
 			return err
 		}
 		now := time.Now()
