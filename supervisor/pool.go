@@ -26,7 +26,7 @@ type PoolOptions struct {
 	Name string
 	// Program is what a worker process runs; "" is this program itself, which must call
 	// Main. Another one must speak PROTOCOL.md. Args is its whole argument list,
-	// Args[0] included; nil is Program alone.
+	// Args[0] included; nil is what ps shows, such as "worker-1: tickets", alone.
 	Program string
 	Args    []string
 	// Backlog is how many tickets may wait for a place before Submit waits; 0 is 1024.

@@ -96,7 +96,7 @@ func (p *place) spec(theirs *os.File) (Spec, error) {
 		Stdout:      Output{Lines: p.pool.stdout()},
 		Stderr:      Output{Lines: logLines(p.pool.log.Named(p.name)), Tail: true},
 	}
-	if s.Path == "" {
+	if len(s.Args) == 0 {
 		s.Args = []string{p.title()}
 	}
 	return s, nil
