@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/seed-185a7250/multiproc/ipc"
 	"github.com/seed-185a7250/multiproc/proto"
 )
@@ -113,12 +115,16 @@ func (p *place) fill() error {
 		now := time.Now()
 		counting, after, giveUp := p.pool.opts.restart.next(append(p.failures, now), now)
 		p.failures = counting
-		p.pool.log.Warn("worker did not become ready", "place", p.number, "error", err)
-		if giveUp || hopeless(err) {
-			err = fmt.Errorf("%w: place %d, %d times: %w", ErrRestartLimit, p.number, len(counting), err)
+		if giveUp || hopeless(err, p.started == 0) {
+			err = fmt.Errorf("%w: place %d, failure %d: %w", ErrRestartLimit, p.number, len(counting), err)
 			p.pool.fail(err)
 			return err
 		}
+		level := hclog.Info
+		if len(counting) == 1 {
+			level = hclog.Warn // the first of a row; the last is in the error
+		}
+		p.pool.log.Log(level, "worker did not become ready", "place", p.number, "error", err)
 		select {
 		case <-time.After(after):
 		case <-p.pool.terminated.Done():

@@ -351,7 +351,7 @@ func (p *Pool) shut(flush bool, cause error) {
 // fail ends the pool because of an error that it cannot go on with.
 func (p *Pool) fail(err error) {
 	if p.err.CompareAndSwap(nil, &err) {
-		p.log.Error("pool fails", "error", err)
+		p.log.Debug("pool fails", "error", err) // Join says so too
 	}
 	p.end(err)
 }

@@ -531,7 +531,9 @@ func TestPoolThatCannotStart(t *testing.T) {
 	}{
 		{"/no/such/program", nil, "no such file"},
 		{"sh", []string{"sh", "-c", "echo no idea >&2; exit 100"}, "no idea"},
-		{"sh", []string{"sh", "-c", "exit 1"}, "6 times"},
+		{"sh", []string{"sh", "-c", "exit 1"}, "failure 6"},
+		{"sh", []string{"sh", "-c", "exit 0"}, "failure 1"},
+		{"sh", []string{"sh", "-c", "echo not the protocol >&3; sleep 300"}, "failure 1"},
 	} {
 		checkLeaks(t)
 		o := testOptions(2)

@@ -114,7 +114,7 @@ func (w *worker) discard(why error) error {
 	w.proc.Close()
 	last := ""
 	if len(tail) > 0 {
-		last = "; last on stderr: " + tail[len(tail)-1]
+		last = "; on stderr: " + lastWord(tail)
 	}
 	return &startError{err: fmt.Errorf("%w (pid %d, %v%s)", why, w.proc.PID(), exit, last), exit: exit}
 }
@@ -128,9 +128,14 @@ type startError struct {
 func (e *startError) Error() string { return e.err.Error() }
 func (e *startError) Unwrap() error { return e.err }
 
-// hopeless tells whether another start would go the same way.
-func hopeless(err error) bool {
+// hopeless tells whether another start would go the same way. first tells that the place has had no process that
+// became ready: then one that speaks otherwise, has nothing to say, or ends as if all were done, is no worker.
+func hopeless(err error, first bool) bool {
 	if e, ok := errors.AsType[*startError](err); ok {
+		if first && (errors.Is(err, proto.ErrProtocol) || errors.Is(err, proto.ErrTooLarge) || errors.Is(err, ErrProtocol) ||
+			errors.Is(err, os.ErrDeadlineExceeded) || e.exit.Success()) {
+			return true
+		}
 		return e.exit.Signal == 0 && e.exit.Code == exitMisuse || errors.Is(err, proto.ErrVersion)
 	}
 	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, exec.ErrNotFound) ||
