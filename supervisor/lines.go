@@ -47,19 +47,22 @@ func (s *splitter) end() {
 	s.held = nil
 }
 
-// tail keeps the last lines. The zero value is empty and ready.
+// tail keeps the last lines, and those that say why the program crashed. The zero value is empty and ready.
 type tail struct {
-	mu   sync.Mutex
-	ring [tailCount]string
-	n    int  // lines ever seen
-	open bool // the next piece continues a line
+	mu    sync.Mutex
+	ring  [tailCount]string
+	n     int  // lines ever seen
+	open  bool // the next piece continues a line
+	crash crash
 }
 
 func (t *tail) add(b []byte, final bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.open {
-		t.ring[t.n%tailCount] = string(b[:min(len(b), tailLength)])
+		line := string(b[:min(len(b), tailLength)])
+		t.crash.add(t.n, line)
+		t.ring[t.n%tailCount] = line
 		t.n++
 	}
 	t.open = !final
@@ -70,8 +73,13 @@ func (t *tail) lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var list []string
-	for i := max(0, t.n-tailCount); i < t.n; i++ {
-		list = append(list, strings.ToValidUTF8(t.ring[i%tailCount], "\uFFFD"))
+	from := max(0, t.n-tailCount)
+	for i := from; i < t.n; i++ {
+		list = append(list, t.ring[i%tailCount])
+	}
+	list = t.crash.before(list, from)
+	for i, line := range list {
+		list[i] = strings.ToValidUTF8(line, "\uFFFD")
 	}
 	return list
 }

@@ -183,7 +183,8 @@ func (p *Process) Exit() (Exit, bool) {
 }
 
 // StderrTail returns the last lines that the process wrote to a piped stderr: 20 at most, each cut at
-// 4 KiB. Complete when OutputDone is closed; after Close too.
+// 4 KiB. If they are only the end of a Go program's crash, its first ten lines stand before them, and a line
+// that says how many are left out. Complete when OutputDone is closed; after Close too.
 func (p *Process) StderrTail() []string { return p.out.tail.lines() }
 
 // Join waits until the process is dead and its output delivered, and returns how it ended. When ctx ends

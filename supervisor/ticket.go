@@ -57,7 +57,7 @@ type WorkerDiedError struct {
 	Attempt    int
 	Exit       Exit
 	PeakMemory uint64   // in bytes, as the process last wrote it itself; 0: unknown
-	Stderr     []string // its last lines
+	Stderr     []string // see [Process.StderrTail]
 }
 
 func (e *WorkerDiedError) Error() string {
@@ -66,8 +66,8 @@ func (e *WorkerDiedError) Error() string {
 	if e.PeakMemory > 0 {
 		s += fmt.Sprintf("; peak memory %.1f MiB", float64(e.PeakMemory)/(1<<20))
 	}
-	if n := len(e.Stderr); n > 0 {
-		s += fmt.Sprintf("; last on stderr: %s", e.Stderr[n-1])
+	if len(e.Stderr) > 0 {
+		s += fmt.Sprintf("; on stderr: %s", lastWord(e.Stderr))
 	}
 	return s
 }
