@@ -65,9 +65,7 @@ func execute(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer)
 	}
 	err = errors.Join(err, <-fed, pool.Close(), sink.close())
 	for _, place := range pool.Status() {
-		for _, pid := range place.PIDs {
-			summary.Started(place.Number, pid)
-		}
+		summary.Seat(place.Number, place.PIDs, place.Started)
 	}
 	summary.Elapsed = time.Since(begin)
 	summary.Interrupted = interrupts.seen()

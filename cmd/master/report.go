@@ -28,17 +28,26 @@ func report(w io.Writer, s *Summary) error {
 // headline is the whole report for who reads one line: `20 tickets in 1.53 s, all ok`.
 func headline(s *Summary) string {
 	text := fmt.Sprintf("%s in %s", count(s.Tickets, "ticket"), wall(s.Elapsed))
-	ok := s.Outcomes[outcomeOK]
-	failed, missing := s.Finished()-ok, s.Tickets-s.Finished()
+	ok, cancelled := s.Outcomes[outcomeOK], s.Outcomes[outcomeCancelled]
 	switch {
 	case s.Tickets == 0:
 		text += ", nothing to do"
 	case ok == s.Tickets:
 		text += ", all ok"
-	case missing == 0:
-		text += fmt.Sprintf(", %d ok, %d failed", ok, failed)
 	default:
-		text += fmt.Sprintf(", %d ok, %d failed, %d without a result", ok, failed, missing)
+		text += fmt.Sprintf(", %d ok", ok)
+		for _, other := range []struct {
+			n    int
+			what string
+		}{
+			{s.Finished() - ok - cancelled, "failed"},
+			{cancelled, "cancelled"},
+			{s.Tickets - s.Finished(), "without a result"},
+		} {
+			if other.n > 0 {
+				text += fmt.Sprintf(", %d %s", other.n, other.what)
+			}
+		}
 	}
 	if s.Interrupted {
 		text = "interrupted; " + text
@@ -54,7 +63,11 @@ func outcomeTable(b *bytes.Buffer, s *Summary) {
 	}
 	for _, outcome := range outcomes {
 		if n := s.Outcomes[outcome]; n > 0 {
-			fmt.Fprintf(b, "  %*d %s\n", width, n, outcome)
+			fmt.Fprintf(b, "  %*d %s", width, n, outcome)
+			if outcome == outcomeCancelled && s.NotBegun > 0 {
+				fmt.Fprintf(b, ", %d of them before they began", s.NotBegun)
+			}
+			b.WriteByte('\n')
 		}
 	}
 	if width > 0 {
@@ -70,22 +83,26 @@ func workerTable(b *bytes.Buffer, s *Summary) {
 	}
 	fmt.Fprintf(b, "\n  worker  tickets          busy  pid\n")
 	for _, w := range s.Workers {
-		fmt.Fprintf(b, "  %6d  %7d  %12s  %s\n", w.Place, w.Tickets, wall(w.Busy), pids(w.PIDs))
+		fmt.Fprintf(b, "  %6d  %7d  %12s  %s\n", w.Place, w.Tickets, wall(w.Busy), pids(w.PIDs, w.Started))
 	}
 }
 
-// pids lists the processes of a place, the first and the last few when there were many.
-func pids(list []int) string {
+// pids lists the processes of a place, the last few when there were many.
+func pids(list []int, started int) string {
 	const most = 6
+	if started <= len(list) && len(list) <= most {
+		return strings.Join(texts(list), ", then ")
+	}
+	last := texts(list[max(0, len(list)-most+1):])
+	return fmt.Sprintf("(%d more), then %s", started-len(last), strings.Join(last, ", then "))
+}
+
+func texts(list []int) []string {
 	text := make([]string, len(list))
-	for i, pid := range list {
-		text[i] = strconv.Itoa(pid)
+	for i, n := range list {
+		text[i] = strconv.Itoa(n)
 	}
-	if len(text) > most {
-		middle := fmt.Sprintf("(%d more)", len(text)-most+1)
-		text = append([]string{text[0], text[1], middle}, text[len(text)-most+3:]...)
-	}
-	return strings.Join(text, ", then ")
+	return text
 }
 
 func failedTickets(b *bytes.Buffer, s *Summary) {
@@ -93,8 +110,8 @@ func failedTickets(b *bytes.Buffer, s *Summary) {
 		b.WriteByte('\n')
 		failedTicket(b, r)
 	}
-	if more := s.Finished() - s.Outcomes[outcomeOK] - len(s.Failed); more > 0 {
-		fmt.Fprintf(b, "\nand %d more like these", more)
+	if s.Hidden > 0 {
+		fmt.Fprintf(b, "\nand %d more like these", s.Hidden)
 		if s.Results == "" {
 			b.WriteString(" (-results FILE keeps them all)")
 		}
@@ -117,12 +134,24 @@ func failedTicket(b *bytes.Buffer, r Record) {
 	if facts := deathFacts(f); facts != "" {
 		fmt.Fprintf(b, "  %s\n", facts)
 	}
-	if len(f.Stderr) > 0 {
-		b.WriteString("  last lines of its standard error:\n")
-		last := f.Stderr[max(0, len(f.Stderr)-5):]
-		indent(b, "    ", strings.Join(last, "\n"), len(last))
-	}
+	lastWords(b, f)
 	indent(b, "    ", f.Stack, 8)
+}
+
+// lastWords shows the end of what the worker that died, or the command that failed, wrote to its standard error.
+func lastWords(b *bytes.Buffer, f *Failure) {
+	lines := f.Stderr
+	if len(lines) == 0 {
+		result, _ := f.Value.(map[string]any)
+		text, _ := result["stderr"].(string)
+		if text = strings.TrimRight(text, "\n"); text == "" {
+			return
+		}
+		lines = strings.Split(text, "\n")
+	}
+	b.WriteString("  last lines of its standard error:\n")
+	last := lines[max(0, len(lines)-5):]
+	indent(b, "    ", strings.Join(last, "\n"), len(last))
 }
 
 // deathFacts says how the worker process ended, when it did.
@@ -131,7 +160,7 @@ func deathFacts(f *Failure) string {
 	if f.Exit != "" && !strings.Contains(f.Text, f.Exit) {
 		facts = append(facts, f.Exit)
 	}
-	if f.PeakMemory > 0 {
+	if f.PeakMemory > 0 && !strings.Contains(f.Text, "peak memory") {
 		facts = append(facts, "peak memory "+memory(f.PeakMemory))
 	}
 	return strings.Join(facts, ", ")

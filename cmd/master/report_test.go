@@ -20,7 +20,7 @@ func checkReport(t *testing.T, s *Summary, want string) {
 func TestReportAllOK(t *testing.T) {
 	s := &Summary{Job: "tickets", Tickets: 5, Elapsed: 1534 * time.Millisecond, Results: "r.jsonl"}
 	for place := 2; place > 0; place-- {
-		s.Started(place, 4710+place)
+		s.Seat(place, []int{4710 + place}, 1)
 	}
 	for i := range 5 {
 		s.Add(Record{Outcome: outcomeOK, Attempts: 1, Worker: 1 + i%2, PID: 4711 + i%2, Elapsed: 500 * time.Millisecond})
@@ -44,7 +44,7 @@ results: r.jsonl
 }
 
 func TestReportFailures(t *testing.T) {
-	s := &Summary{Job: "night", Tickets: 17, Elapsed: 62 * time.Second}
+	s := &Summary{Job: "night", Tickets: 21, Elapsed: 62 * time.Second}
 	for i := range 9 {
 		s.Add(Record{Outcome: outcomeOK, Attempts: 1, Worker: 1, PID: 100 + i})
 	}
@@ -54,23 +54,30 @@ func TestReportFailures(t *testing.T) {
 	s.Add(Record{ID: "bug", Outcome: outcomePanic, Attempts: 1, Worker: 2, PID: 204, Elapsed: time.Millisecond, Failure: &Failure{
 		Kind: "panic", Text: "index out of range", Exit: "exit status 2", Stack: strings.Repeat("main.f()\n", 10)}})
 	s.Add(Record{ID: "cmd", Outcome: outcomeError, Attempts: 1, Worker: 2, PID: 205, Failure: &Failure{Kind: "exit_status", Text: "sh: exit status 3", Exit: "exit status 3"}})
-	for i := range 4 {
-		s.Add(Record{ID: "late-" + string(rune('1'+i)), Outcome: outcomeCancelled, Failure: &Failure{Kind: "cancelled", Text: "never started"}})
+	s.Failed[2].Failure.Value = map[string]any{"stderr": "no such\nfile\n"}
+	for range 4 {
+		s.Add(Record{ID: "late", Outcome: outcomeCancelled, Failure: &Failure{Kind: "cancelled", Text: "never started"}})
 	}
+	for i := range 4 {
+		s.Add(Record{ID: "slow-" + string(rune('1'+i)), Outcome: outcomeTimeout, Attempts: 1, Worker: 2, PID: 205, Failure: &Failure{Text: "time is over; peak memory 6.2 MiB", PeakMemory: 6 << 20}})
+	}
+	s.Seat(1, []int{104, 105, 106, 107, 108}, 9)
+	s.Seat(2, []int{203, 204, 205}, 3)
 	checkReport(t, s, `
-night: 17 tickets in 1 min 2 s, 9 ok, 7 failed, 1 without a result
+night: 21 tickets in 1 min 2 s, 9 ok, 7 failed, 4 cancelled, 1 without a result
 
   9 ok
   1 error
   1 panic
   1 signal
-  4 cancelled
+  4 timeout
+  4 cancelled, 4 of them before they began
 
-  14 attempts, 10 restarts
+  18 attempts, 10 restarts
 
   worker  tickets          busy  pid
-       1        9        0.00 s  100, then 101, then (4 more), then 106, then 107, then 108
-       2        3        12.3 s  203, then 204, then 205
+       1        9        0.00 s  (4 more), then 104, then 105, then 106, then 107, then 108
+       2        7        12.3 s  203, then 204, then 205
 
 leak: signal after 3 attempts, the last on worker 2 (pid 203) for 12.3 s
   worker died
@@ -97,12 +104,15 @@ bug: panic after 1 attempt, the last on worker 2 (pid 204) for 0.00 s
 
 cmd: error after 1 attempt, the last on worker 2 (pid 205) for 0.00 s
   sh: exit status 3
+  last lines of its standard error:
+    no such
+    file
 
-late-1: cancelled
-  never started
+slow-1: timeout after 1 attempt, the last on worker 2 (pid 205) for 0.00 s
+  time is over; peak memory 6.2 MiB
 
-late-2: cancelled
-  never started
+slow-2: timeout after 1 attempt, the last on worker 2 (pid 205) for 0.00 s
+  time is over; peak memory 6.2 MiB
 
 and 2 more like these (-results FILE keeps them all)
 `)
@@ -114,8 +124,9 @@ and 2 more like these (-results FILE keeps them all)
 func TestReportInterrupted(t *testing.T) {
 	s := &Summary{Job: "job", Tickets: 2, Elapsed: 3*time.Hour + 7*time.Minute + 12*time.Second, Interrupted: true}
 	s.Add(Record{Outcome: outcomeOK, Attempts: 1, Worker: 1, PID: 5})
+	s.Seat(1, []int{5}, 1)
 	checkReport(t, s, `
-job: interrupted; 2 tickets in 3 h 7 min, 1 ok, 0 failed, 1 without a result
+job: interrupted; 2 tickets in 3 h 7 min, 1 ok, 1 without a result
 
   1 ok
 

@@ -18,25 +18,26 @@ type Summary struct {
 	Results     string        // the results file, or ""
 
 	Outcomes map[string]int // tickets by outcome
+	NotBegun int            // of those cancelled, how many had not begun
 	Attempts int            // started in all
 	Workers  []WorkerSummary
-	Failed   []Record // the first few that are not ok
+	Failed   []Record // the first few that began and are not ok
+	Hidden   int      // how many such there are besides
 }
 
 // A WorkerSummary is one worker place and the processes that held it.
 type WorkerSummary struct {
 	Place   int           // from 1
-	PIDs    []int         // in the order of their start
+	PIDs    []int         // in the order of their start; of very many, the last
+	Started int           // how many there were
 	Tickets int           // whose result came from here
 	Busy    time.Duration // with the last attempts of these tickets
 }
 
-// Started notes that a worker process took a place, as the pool tells. Twice the same is no harm.
-func (s *Summary) Started(place, pid int) {
+// Seat notes which processes a place has had, as the pool tells.
+func (s *Summary) Seat(place int, pids []int, started int) {
 	w := s.worker(place)
-	if pid > 0 && (len(w.PIDs) == 0 || w.PIDs[len(w.PIDs)-1] != pid) {
-		w.PIDs = append(w.PIDs, pid)
-	}
+	w.PIDs, w.Started = pids, started
 }
 
 // Add counts one finished ticket.
@@ -50,13 +51,17 @@ func (s *Summary) Add(r Record) {
 		w := s.worker(r.Worker)
 		w.Tickets++
 		w.Busy += r.Elapsed
-		if !slices.Contains(w.PIDs, r.PID) {
-			s.Started(r.Worker, r.PID)
-		}
 	}
-	if r.Outcome != outcomeOK && len(s.Failed) < maxFailedShown {
-		r.Value = nil
+	switch {
+	case r.Outcome == outcomeOK:
+	case r.Attempts == 0: // what it says is said once for all of them
+		if r.Outcome == outcomeCancelled {
+			s.NotBegun++
+		}
+	case len(s.Failed) < maxFailedShown:
 		s.Failed = append(s.Failed, r)
+	default:
+		s.Hidden++
 	}
 }
 
@@ -82,7 +87,7 @@ func (s *Summary) Finished() int {
 func (s *Summary) Restarts() int {
 	n := 0
 	for _, w := range s.Workers {
-		n += max(0, len(w.PIDs)-1)
+		n += max(0, w.Started-1)
 	}
 	return n
 }
