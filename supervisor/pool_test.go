@@ -20,6 +20,9 @@ import (
 // This binary is its own worker.
 func init() {
 	beforeMain = append(beforeMain, func() {
+		if strings.HasPrefix(os.Args[0], helperPrefix) {
+			return // a worker program of its own, or no worker
+		}
 		if p, err := inherited(); err != nil || p != nil {
 			if err != nil {
 				fmt.Fprintln(os.Stderr, err)
