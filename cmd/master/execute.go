@@ -26,23 +26,28 @@ func execute(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer)
 	if err != nil {
 		return exitFailed, err
 	}
-	defer func() { err = errors.Join(err, scratch.remove()) }()
+	defer func() {
+		if e := scratch.remove(); e != nil {
+			status, err = max(status, exitFailed), errors.Join(err, e)
+		}
+	}()
 	sink, err := openSink(o.Results)
 	if err != nil {
 		return exitFailed, err
 	}
 
+	screen := newScreen(stdout)
 	summary := Summary{Job: job.Name, Tickets: job.Len(), Results: o.Results}
 	begin := time.Now()
-	interrupts := listen(stderr)
+	interrupts := listen(stderr, func() { scratch.remove() })
 	defer interrupts.stop()
-	pool, err := newPool(interrupts.context(ctx), o, job, stdout, stderr)
+	pool, err := newPool(interrupts.context(ctx), o, job, screen, stderr)
 	if err != nil {
 		sink.close()
 		if interrupts.seen() {
-			return exitInterrupted, nil
+			return exitInterrupted, errors.New("interrupted before any ticket began")
 		}
-		return exitFailed, err
+		return exitFailed, startError(o, err)
 	}
 	interrupts.end(pool)
 	if err := job.CheckTasks(pool.Tasks()); err != nil {
@@ -55,27 +60,26 @@ func execute(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer)
 	run := run{pool: pool, job: job, objects: objects, scratch: scratch, records: make(chan Record)}
 	fed := make(chan error, 1)
 	go func() { fed <- run.feed() }()
-	for r := range run.records {
-		summary.Add(r)
-		if e := sink.write(r); e != nil && err == nil {
-			// What cannot be recorded should not be done: end what runs.
-			err = e
-			pool.Drain()
-		}
-	}
+	err = run.collect(&summary, sink, screen.broken)
 	err = errors.Join(err, <-fed, pool.Close(), sink.close())
 	for _, place := range pool.Status() {
 		summary.Seat(place.Number, place.PIDs, place.Started)
 	}
 	summary.Elapsed = time.Since(begin)
 	summary.Interrupted = interrupts.seen()
-	if e := report(stdout, &summary); e != nil && err == nil {
-		err = fmt.Errorf("report: %w", e)
-	}
+	err = errors.Join(err, report(screen, &summary))
 	if status = summary.ExitStatus(); err != nil && status == exitOK {
 		status = exitFailed
 	}
 	return status, err
+}
+
+// startError says which program it is that does not work, where it is not this one.
+func startError(o Options, err error) error {
+	if o.Worker == "" {
+		return err
+	}
+	return fmt.Errorf("-worker %s: %w", o.Worker, err)
 }
 
 func newPool(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer) (*supervisor.Pool, error) {
@@ -83,7 +87,7 @@ func newPool(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer)
 		Workers: o.Workers,
 		Name:    job.Name,
 		Program: o.Worker,
-		Grace:   o.Grace,
+		Grace:   max(o.Grace, time.Millisecond), // 0 would be the pool's default
 		Stdout:  stdout,
 		Logger: hclog.New(&hclog.LoggerOptions{
 			Name: "master", Level: o.LogLevel, Output: stderr, DisableTime: true,
@@ -99,6 +103,27 @@ type run struct {
 	objects sharedObjects
 	scratch scratchDir
 	records chan Record // one for each ticket that was submitted; closed when all have come
+}
+
+// collect counts and records results until the last has come. The error is the first of the results file.
+func (r *run) collect(summary *Summary, sink sink, broken <-chan struct{}) (err error) {
+	for {
+		select {
+		case <-broken:
+			broken = nil
+			r.pool.Terminate() // as SIGPIPE would
+		case rec, more := <-r.records:
+			if !more {
+				return err
+			}
+			summary.Add(rec)
+			if e := sink.write(rec); e != nil && err == nil {
+				// What cannot be recorded should not be done: begin no more.
+				err = e
+				r.pool.Drain()
+			}
+		}
+	}
 }
 
 // feed submits the tickets of the job one after another. The pool's backlog is bounded, so that no more of them exist at a time.
@@ -153,7 +178,7 @@ func recordOf(r supervisor.Result) Record {
 }
 
 func failureOf(r supervisor.Result) *Failure {
-	f := &Failure{Kind: string(r.Outcome), Text: r.Err.Error()}
+	f := &Failure{Kind: string(r.Outcome), Text: spoken(r.Err)}
 	if fault, ok := errors.AsType[*proto.Fault](r.Err); ok {
 		f.Stack = fault.Stack
 		f.Value = decoded(proto.Payload{Bytes: fault.Value})

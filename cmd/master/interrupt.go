@@ -8,27 +8,43 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/seed-185a7250/multiproc/supervisor"
 )
 
 // Interrupts are what Ctrl-C does, once, twice and three times. Workers are in process groups of their own, so that only the master
 // hears it. SIGTERM and SIGHUP (the terminal is gone) begin with the second step: nobody is there to press a key again.
+//
+// What was ignored when the master started (SIGHUP under nohup, SIGINT in the background of a script) stays ignored. SIGPIPE is
+// taken so that a write to a pipe without a reader is an error and not the end; see screen.
 type interrupts struct {
 	signals chan os.Signal
+	pipes   chan os.Signal // nobody reads it
 	done    chan struct{}
 	stderr  io.Writer
+	last    func() // called before the program is ended by force
 	cancel  context.CancelFunc
 
 	mu   sync.Mutex
 	step int // how far it has come: 0 to 3
 	pool *supervisor.Pool
+
+	force sync.Once
 }
 
 // listen begins to listen, before the first process is started.
-func listen(stderr io.Writer) *interrupts {
-	i := &interrupts{signals: make(chan os.Signal, 8), done: make(chan struct{}), stderr: stderr, cancel: func() {}}
-	signal.Notify(i.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+func listen(stderr io.Writer, last func()) *interrupts {
+	i := &interrupts{
+		signals: make(chan os.Signal, 8), pipes: make(chan os.Signal, 1), done: make(chan struct{}),
+		stderr: stderr, last: last, cancel: func() {},
+	}
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(i.signals, s)
+		}
+	}
+	signal.Notify(i.pipes, syscall.SIGPIPE)
 	go func() {
 		defer close(i.done)
 		for s := range i.signals {
@@ -39,7 +55,7 @@ func listen(stderr io.Writer) *interrupts {
 }
 
 func (i *interrupts) stop() {
-	signal.Stop(i.signals)
+	signal.Stop(i.signals) // SIGPIPE stays taken: the report of an error may have no reader either
 	close(i.signals)
 	<-i.done
 }
@@ -86,7 +102,11 @@ func (i *interrupts) hear(s os.Signal) {
 	i.act()
 }
 
-// act takes the present step.
+// byForce is how long after the third step the program may still take. All workers are dead by then; what can last is a write
+// to a standard output that nobody reads.
+const byForce = 2 * time.Second
+
+// act takes the present step, and then says so: what is said may not be read.
 func (i *interrupts) act() {
 	switch i.step {
 	case 1:
@@ -96,13 +116,24 @@ func (i *interrupts) act() {
 				running++
 			}
 		}
-		fmt.Fprintf(i.stderr, "\nmaster: interrupted: finishing %s, starting no more; Ctrl-C again ends what runs\n", count(running, "running ticket"))
 		i.pool.Drain()
+		i.say("finishing %s, starting no more; Ctrl-C again ends what runs", count(running, "running ticket"))
 	case 2:
-		fmt.Fprintf(i.stderr, "\nmaster: interrupted: telling running tickets to end; Ctrl-C again kills them\n")
 		i.pool.Terminate()
+		i.say("telling running tickets to end; Ctrl-C again kills them")
 	case 3:
-		fmt.Fprintf(i.stderr, "\nmaster: interrupted: killing all workers\n")
 		i.pool.Kill()
+		i.force.Do(func() {
+			time.AfterFunc(byForce, func() {
+				i.last()
+				os.Exit(exitInterrupted)
+			})
+			i.say("killing all workers")
+		})
 	}
+}
+
+// say begins on a new line: the terminal shows ^C in the one where the cursor is.
+func (i *interrupts) say(format string, args ...any) {
+	fmt.Fprintf(i.stderr, "\nmaster: interrupted: "+format+"\n", args...)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	_ "github.com/seed-185a7250/multiproc/cmd/internal/stock"
 	"github.com/seed-185a7250/multiproc/supervisor"
@@ -56,7 +57,16 @@ func complain(stderr io.Writer, err error) int {
 	if _, ok := errors.AsType[*JobError](err); ok {
 		fmt.Fprintln(stderr, err)
 	} else {
-		fmt.Fprintf(stderr, "master: %v\n", err)
+		fmt.Fprintf(stderr, "master: %s\n", spoken(err))
 	}
 	return exitUsage
+}
+
+// spoken is an error without the names of our packages: they help who reads the source, not who runs the program.
+func spoken(err error) string {
+	text := err.Error()
+	for _, name := range []string{"supervisor: ", "ipc: ", "proto: "} {
+		text = strings.ReplaceAll(strings.TrimPrefix(text, name), ": "+name, ": ")
+	}
+	return text
 }

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// A screen is the standard output of a job. Whoever read it may go away (`master … | head`): writing fails from then on, and broken
+// is closed, so that the job can be ended in good order. (By default the program would die of SIGPIPE on the spot and
+// leave its directory behind; see interrupts.)
+type screen struct {
+	w      io.Writer
+	err    error
+	broken chan struct{}
+}
+
+func newScreen(w io.Writer) *screen { return &screen{w: w, broken: make(chan struct{})} }
+
+// Write is called by one goroutine at a time.
+func (s *screen) Write(b []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.w.Write(b)
+	if err != nil {
+		if pe, ok := errors.AsType[*fs.PathError](err); ok {
+			err = pe.Err
+		}
+		s.err = fmt.Errorf("standard output: %w", err)
+		close(s.broken)
+	}
+	return n, s.err
+}
