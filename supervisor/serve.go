@@ -311,6 +311,7 @@ func (s *server) await(r *run, d time.Duration) {
 // lost is called when there is no master any more. Whatever is below this process
 // dies with it, however it was started; and then it dies itself.
 func (s *server) lost(error) {
+	stayAwake()
 	s.cleanUp()
 	unix.Kill(os.Getpid(), unix.SIGKILL)
 	select {}
