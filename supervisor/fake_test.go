@@ -162,13 +162,16 @@ func (s *side) next(t testing.TB) (pid int, goOn func()) {
 }
 
 // waitAtSide is the program's part. It goes on, too, when there is nobody at the other end.
-func waitAtSide(path string) {
+func waitAtSide(path string) { waitAtSideFor(path, os.Getpid()) }
+
+// waitAtSideFor tells the pid of another.
+func waitAtSideFor(path string, pid int) {
 	c, err := net.Dial("unix", path)
 	if err != nil {
 		return
 	}
 	defer c.Close()
-	fmt.Fprintln(c, os.Getpid())
+	fmt.Fprintln(c, pid)
 	c.Read(make([]byte, 1))
 }
 

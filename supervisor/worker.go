@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-185a7250/multiproc/ipc"
@@ -19,7 +20,8 @@ type worker struct {
 	conn    *ipc.Conn
 	hello   proto.Hello
 	lastID  uint64
-	answers chan answer // closed when nothing more will come; then failed is set
+	asked   atomic.Uint64 // id of the run that is not answered yet, or 0
+	answers chan answer   // closed when nothing more will come; then failed is set
 	failed  error
 }
 
@@ -153,7 +155,7 @@ func (w *worker) read() {
 			return
 		}
 		m, err := proto.ParseMessage(f.Body, proto.Limits{})
-		if err == nil && m.Kind == proto.Response && m.ID != w.lastID {
+		if err == nil && m.Kind == proto.Response && !w.asked.CompareAndSwap(m.ID, 0) {
 			err = fmt.Errorf("%w: answer to request %d, which is not under way", ErrProtocol, m.ID)
 		}
 		if err != nil {
@@ -163,7 +165,7 @@ func (w *worker) read() {
 		}
 		switch m.Kind {
 		case proto.Response:
-			w.answers <- answer{message: m, fds: f.FDs}
+			w.answers <- answer{message: m, fds: f.FDs} // has room: one is asked for at a time
 		case proto.Request:
 			f.Close()
 			w.refuse(m)
@@ -182,6 +184,7 @@ func (w *worker) refuse(m proto.Message) {
 // send begins a run; the args are sent from where they are. It may block when the
 // worker does not read.
 func (w *worker) send(id uint64, r proto.Run, args proto.Payload) error {
+	w.asked.Store(id)
 	head := proto.AppendRunHead(proto.AppendRequestHead(nil, id, proto.MethodRun), r.Task)
 	if len(args.Bytes) == 0 {
 		head = proto.AppendNil(head)
