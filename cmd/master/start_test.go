@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What the worker does not know is refused after its hello, before any ticket.
+func TestUnknownTask(t *testing.T) {
+	job := `{"tickets": [
+	{"task": "exec", "args": {"command": ["sh", "-c", "echo began"]}},
+	{"task": "slep", "args": {"for": "1s"}},
+	{"task": "paint"}
+]}`
+	for _, args := range [][]string{nil, {"-worker", builtProgram(t, "worker")}} {
+		p := start(t, setup{stdin: job}, append([]string{"-workers", "2", "-job", "-"}, args...)...)
+		p.exits(exitUsage)
+		want := `<stdin>:3:11: unknown task "slep"; expected "exec", "sleep" or "tickets.buy"; did you mean "sleep"?
+<stdin>:4:11: unknown task "paint"; expected "exec", "sleep" or "tickets.buy"
+`
+		if got := p.stderr.String(); got != want || p.stdout.String() != "" {
+			t.Errorf("standard error:\n%swant:\n%sstandard output: %q", got, want, &p.stdout)
+		}
+	}
+}
+
+func TestNoTickets(t *testing.T) {
+	p := start(t, setup{stdin: `{"name": "none", "tickets": []}`}, "-workers", "2", "-job", "-")
+	p.exits(exitOK)
+	if !strings.HasPrefix(p.stdout.String(), "\nnone: 0 tickets in ") || p.stderr.String() != "" {
+		t.Error(p.output())
+	}
+}
+
+// What is no worker program is found out at once, and said in one line.
+func TestNoWorkerProgram(t *testing.T) {
+	dir := t.TempDir()
+	script := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct{ program, want string }{
+		{"/bin/true", `worker ended before it said hello: EOF \(pid \d+, exit status 0\)`},
+		{"/bin/false", `worker ended before it said hello: EOF \(pid \d+, exit status 1\)`},
+		{script("garbage", "#!/bin/sh\necho this is no frame at all >&3\nexec sleep 300\n"), `protocol violation: .*`},
+		{script("talkative", "#!/bin/sh\necho cannot open the model >&2\nexit 100\n"), `.*exit status 100; .*cannot open the model\)`},
+		{script("interpreter", "#!/no/such/interpreter\n"), `.*no such file or directory.*`},
+		{script("hole", "#!/bin/sh\nexec 3>&-\nexec sleep 300\n"), `worker ended before it said hello: EOF \(pid \d+, signal: killed\)`},
+	} {
+		p := start(t, setup{}, "-workers", "1", "-worker", c.program, "-job", jobFile(t, "x", nap("a", "1ms")))
+		p.exits(exitFailed)
+		want := fmt.Sprintf(`(\[WARN\] .*\n)?master: -worker %s: worker does not start: place 1, failure \d: .*%s\n`, regexp.QuoteMeta(c.program), c.want)
+		if !regexp.MustCompile("^" + want + "$").MatchString(p.stderr.String()) {
+			t.Errorf("standard error:\n%swant:\n%s", &p.stderr, want)
+		}
+		if p.stdout.String() != "" {
+			t.Errorf("standard output: %q", &p.stdout)
+		}
+	}
+}
+
+// A worker program that nobody has started as one says so.
+func TestWorkerAlone(t *testing.T) {
+	p := start(t, setup{program: builtProgram(t, "worker")})
+	p.exits(100)
+	if !strings.HasPrefix(p.stderr.String(), "worker: not started by a master; run: master -worker ") {
+		t.Error(p.output())
+	}
+}
