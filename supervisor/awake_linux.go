@@ -19,10 +19,10 @@ const wakeEvery = 20 * time.Millisecond
 func stayAwake() {
 	// With a handler: since Linux 6.13 a timer whose signal is ignored does not fire a second time.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGCONT)
-	event := struct { // struct sigevent
-		value         uint64
-		signo, notify int32 // SIGEV_SIGNAL is 0
-		_             [48]byte
+	event := struct { // struct sigevent; SIGEV_SIGNAL is 0
+		_     uint64
+		signo int32
+		_     [52]byte
 	}{signo: int32(unix.SIGCONT)}
 	var timer int32
 	_, _, errno := unix.Syscall(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&event)), uintptr(unsafe.Pointer(&timer)))
