@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -173,35 +174,37 @@ func (p *place) next() (t *Pending, more bool) {
 	if t != nil || !registered {
 		return t, t != nil
 	}
-	answers := p.w.answers
-	for {
-		select {
-		case t := <-p.inbox:
-			return t, t != nil // nil: the backlog is closed
-		case a, open := <-answers:
-			if open {
-				ipc.CloseFDs(a.fds)
-				answers = nil // an answer that nobody asked for: read ends the connection
-				continue
-			}
-			if !p.pool.backlog.unregister(p) {
-				t := <-p.inbox
-				p.died()
-				return t, t != nil
-			}
-			p.died()
-			return nil, true
-		}
+	select {
+	case t := <-p.inbox:
+		return t, t != nil // nil: the backlog is closed
+	case <-p.w.answers: // closed: read takes no answer that nobody asked for
+	case <-p.w.proc.Done(): // somebody else may hold its end of the connection open
 	}
+	if !p.pool.backlog.unregister(p) {
+		t = <-p.inbox
+		more = t != nil
+	} else {
+		more = true
+	}
+	p.died()
+	return t, more
 }
 
 // died buries a process that ended, or whose connection did, without a ticket.
 func (p *place) died() {
+	pid := p.w.proc.PID()
+	exit := p.vacate()
+	p.pool.log.Warn("worker died", "place", p.number, "pid", pid, "exit", exit.String())
+}
+
+// vacate buries the process and leaves the place empty.
+func (p *place) vacate() Exit {
 	w := p.w
 	p.w = nil
-	exit := w.bury(p.pool.killed, -1)
+	exit := w.bury(p.pool, -1)
 	p.sweep(w)
-	p.pool.log.Warn("worker died", "place", p.number, "pid", w.proc.PID(), "exit", exit.String())
+	p.set(func(s *PlaceStatus) { s.State, s.PID = PlaceStarting, 0 })
+	return exit
 }
 
 // hold keeps a ticket until there is a result.
@@ -272,7 +275,7 @@ func (p *place) leave() {
 	if p.w != nil {
 		w := p.w
 		p.w = nil
-		w.stop(p.pool.killed, p.pool.opts.Grace)
+		w.stop(p.pool, p.pool.opts.Grace)
 		p.sweep(w)
 	}
 	p.set(func(s *PlaceStatus) { s.State, s.PID = PlaceEnded, 0 })
@@ -291,6 +294,7 @@ type attempt struct {
 	stage  stage
 	step   *time.Timer // when the next stage begins
 	sent   chan error  // of a run whose arguments are so long that sending may block
+	deaf   error       // why the run could not be sent, though the process is there
 
 	outcome Outcome
 	value   proto.Payload
@@ -323,6 +327,9 @@ func (a *attempt) run() (final bool) {
 	a.step.Stop()
 	defer a.step.Stop()
 	a.send()
+	if a.outcome != "" {
+		return true
+	}
 	var timeout <-chan time.Time
 	if d := a.t.ticket.Timeout; d > 0 {
 		t := time.NewTimer(d)
@@ -342,11 +349,11 @@ func (a *attempt) run() (final bool) {
 		case <-dead:
 			// Its last words are in the socket; whoever else holds the other end has none.
 			dead = nil
-			a.w.conn.SetReadDeadline(time.Now().Add(drainLimit))
+			a.w.drain()
 		case err := <-a.sent:
 			a.sent = nil
-			if err != nil {
-				a.sendFailed(err)
+			if a.sendFailed(err); a.outcome != "" {
+				return true
 			}
 		case <-timeout:
 			timeout = nil
@@ -376,9 +383,7 @@ func (a *attempt) send() {
 		Timeout: ticket.Timeout, Grace: a.place.pool.opts.Grace * 3 / 4,
 	}
 	if len(ticket.Args.Bytes) < sendAhead {
-		if err := a.w.send(a.id, r, ticket.Args); err != nil {
-			a.sendFailed(err)
-		}
+		a.sendFailed(a.w.atOnce(func() error { return a.w.send(a.id, r, ticket.Args) }))
 		return
 	}
 	sent := make(chan error, 1)
@@ -386,12 +391,20 @@ func (a *attempt) send() {
 	go func() { sent <- a.w.send(a.id, r, ticket.Args) }()
 }
 
-// sendFailed: if the process is dead that will be seen, otherwise it must be.
+// sendFailed looks at the error of sending the run, if there is one. What is too large was not sent, and nobody
+// was hurt.
 func (a *attempt) sendFailed(err error) {
-	if errors.Is(err, proto.ErrTooLarge) {
-		a.reason = err
+	switch {
+	case err == nil:
+	case errors.Is(err, proto.ErrTooLarge):
+		a.w.asked.Store(0)
+		a.outcome, a.err = OutcomeError, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		a.deaf = fmt.Errorf("it does not read: %w", err)
+		a.w.proc.Kill()
+	default: // its end is closed: it is dead, or will be
+		a.w.drain()
 	}
-	a.w.proc.Kill()
 }
 
 // end begins to end the task. The first reason counts.
@@ -417,7 +430,7 @@ func (a *attempt) advance(to stage) {
 			a.advance(stageTerminate)
 			return
 		}
-		a.w.tellCancel(a.id, a.reasonWord(), grace*3/4)
+		a.w.atOnce(func() error { return a.w.tellCancel(a.id, a.reasonWord(), grace*3/4) })
 		a.step.Reset(grace)
 	case stageTerminate:
 		a.w.proc.Terminate()
@@ -439,6 +452,16 @@ func (a *attempt) reasonWord() string {
 // result counts also if the attempt was told to end in the meantime.
 func (a *attempt) answered(got answer) (final bool) {
 	m := got.message
+	if a.sent != nil {
+		// It has read the end of the arguments before we noticed that it is sent; or it has not waited for it,
+		// and then it does not read on.
+		a.w.conn.SetWriteDeadline(time.Now().Add(drainLimit))
+		if <-a.sent != nil {
+			a.w.proc.Kill()
+		}
+		a.sent = nil
+		a.w.conn.SetWriteDeadline(time.Time{})
+	}
 	if m.Fault == nil {
 		a.outcome = OutcomeOK
 		a.value = proto.Payload{Bytes: m.Result, FDs: got.fds}
@@ -450,7 +473,7 @@ func (a *attempt) answered(got answer) (final bool) {
 	switch m.Fault.Kind {
 	case proto.KindPanic:
 		a.outcome = OutcomePanic
-		a.lose()
+		a.lose(lastMoment)
 	case proto.KindUnknownTask, proto.KindArguments, proto.KindUnknownMethod:
 		a.outcome = OutcomeError
 		final = true
@@ -463,21 +486,21 @@ func (a *attempt) answered(got answer) (final bool) {
 
 // afterwards: a process that was told to end by signal is ending, answer or not.
 func (a *attempt) afterwards() {
-	if a.stage >= stageTerminate {
-		a.lose()
+	if a.stage >= stageTerminate && a.place.w != nil {
+		a.lose(lastMoment)
 	}
 }
 
-// lose buries the process and leaves the place empty.
-func (a *attempt) lose() Exit {
-	w := a.w
-	if a.place.w == w {
-		a.place.w = nil
+// lose buries the process, after giving it d to end by itself, and leaves the place empty. It tells whether it
+// did end by itself.
+func (a *attempt) lose(d time.Duration) (exit Exit, itself bool) {
+	a.w.proc.waitFor(a.place.pool.killed, d)
+	_, itself = a.w.proc.Exit()
+	exit = a.place.vacate()
+	if a.sent != nil {
+		<-a.sent // the connection is closed
 	}
-	w.proc.waitFor(context.Background(), lastMoment)
-	exit := w.bury(a.place.pool.killed, -1)
-	a.place.sweep(w)
-	return exit
+	return exit, itself
 }
 
 // lastMoment is what a process that ends by itself gets before it is killed.
@@ -485,16 +508,25 @@ const lastMoment = time.Second
 
 // died is the end without a response: the connection has ended.
 func (a *attempt) died() (final bool) {
-	failed, pid := a.w.failed, a.w.proc.PID()
-	exit := a.lose()
+	pid, breach := a.w.proc.PID(), a.w.breach()
+	d := lastMoment
+	if breach != nil {
+		d = 0
+	}
+	exit, itself := a.lose(d)
 	e := &WorkerDiedError{
 		Worker: a.place.number, PID: pid, Ticket: a.t.ticket.ID, Attempt: a.number,
 		Exit: exit, PeakMemory: peakOn(a.place.board, pid), Stderr: a.w.proc.StderrTail(),
 	}
 	a.outcome, a.err = e.outcome(), e
-	a.void = a.reason == nil && a.w.hello.Has(proto.CapScoreboard) && !begun(a.place.board, pid, a.id)
-	if errors.Is(failed, proto.ErrProtocol) || errors.Is(failed, proto.ErrTooLarge) || errors.Is(failed, ErrProtocol) {
-		a.err = fmt.Errorf("%w (killed, because: %w)", e, failed)
+	a.void = a.reason == nil && a.deaf == nil && a.w.hello.Has(proto.CapScoreboard) && !begun(a.place.board, pid, a.id)
+	switch {
+	case breach != nil:
+		a.err = fmt.Errorf("%w (killed, because: %w)", e, breach)
+	case a.deaf != nil:
+		a.err = fmt.Errorf("%w (killed, because: %w)", e, a.deaf)
+	case !itself && a.stage < stageTerminate:
+		a.err = fmt.Errorf("%w (killed, because it closed its connection)", e)
 	}
 	return a.judge()
 }
@@ -507,8 +539,6 @@ func (a *attempt) judge() (final bool) {
 		return false
 	case errors.Is(a.reason, ErrTimeout):
 		a.outcome = OutcomeTimeout
-	case errors.Is(a.reason, proto.ErrTooLarge):
-		a.outcome, final = OutcomeError, true
 	default:
 		a.outcome, final = OutcomeCancelled, true
 	}

@@ -50,7 +50,7 @@ func (p *place) startWorker(ctx context.Context) (*worker, error) {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, w.discard(err)
+		return nil, w.discard(p.pool, err)
 	}
 	w.born, _ = readStat(w.proc.PID())
 	w.conn.SetReadDeadline(time.Time{})
@@ -105,13 +105,13 @@ func (p *place) spec(theirs *os.File) (Spec, error) {
 }
 
 // discard ends a process that is of no use and says what was known of it.
-func (w *worker) discard(why error) error {
+func (w *worker) discard(pool *Pool, why error) error {
 	w.conn.Close()
 	exit, err := w.proc.Stop(context.Background(), -1)
 	if err != nil {
 		return errors.Join(why, err)
 	}
-	w.proc.Join(context.Background())
+	w.awaitOutput(pool)
 	tail := w.proc.StderrTail()
 	w.proc.Close()
 	last := ""
@@ -192,31 +192,72 @@ func (w *worker) send(id uint64, r proto.Run, args proto.Payload) error {
 	return w.conn.WriteFrame(args.FDs, head, args.Bytes, proto.AppendRunTail(nil, r))
 }
 
-func (w *worker) tellCancel(id uint64, reason string, grace time.Duration) {
+func (w *worker) tellCancel(id uint64, reason string, grace time.Duration) error {
 	c := proto.Cancel{ID: id, Reason: reason, Grace: grace}
-	w.conn.WriteFrame(nil, proto.AppendNotify(nil, proto.MethodCancel, proto.AppendCancelParams(nil, c)))
+	return w.conn.WriteFrame(nil, proto.AppendNotify(nil, proto.MethodCancel, proto.AppendCancelParams(nil, c)))
+}
+
+// atOnce bounds a write that finds room in the socket unless the worker is up to something: it sends requests,
+// for instance, and does not read the answers, in the middle of which read waits with the wire in its hands.
+func (w *worker) atOnce(write func() error) error {
+	w.conn.SetWriteDeadline(time.Now().Add(drainLimit))
+	defer w.conn.SetWriteDeadline(time.Time{})
+	return write()
+}
+
+// drain is for a process that is dead: it bounds what still waits on its connection. Its last words are in the
+// socket; whoever else holds the other end has none, and reads nothing.
+func (w *worker) drain() {
+	w.conn.SetReadDeadline(time.Now().Add(drainLimit))
+	w.conn.SetWriteDeadline(time.Now().Add(drainLimit))
+}
+
+// breach returns what the worker did against the protocol, if that was the end of its connection.
+func (w *worker) breach() error {
+	if errors.Is(w.failed, proto.ErrProtocol) || errors.Is(w.failed, proto.ErrTooLarge) || errors.Is(w.failed, ErrProtocol) {
+		return w.failed
+	}
+	return nil
 }
 
 // stop ends a worker that has no ticket: it is told to stop, then made to.
-func (w *worker) stop(ctx context.Context, grace time.Duration) {
+func (w *worker) stop(pool *Pool, grace time.Duration) {
 	w.conn.SetWriteDeadline(time.Now().Add(grace))
 	w.conn.WriteFrame(nil, proto.AppendNotify(nil, proto.MethodStop, proto.AppendStopParams(nil, proto.Stop{Grace: grace})))
-	w.proc.waitFor(ctx, grace)
-	w.bury(ctx, grace)
+	w.proc.waitFor(pool.killed, grace)
+	w.bury(pool, grace)
 }
 
 // bury sees to it that the process is dead, and lets go of all that was its.
-func (w *worker) bury(ctx context.Context, grace time.Duration) Exit {
-	exit, err := w.proc.Stop(ctx, grace)
+func (w *worker) bury(pool *Pool, grace time.Duration) Exit {
+	exit, err := w.proc.Stop(pool.killed, grace)
 	if err != nil {
-		exit, _ = w.proc.Stop(context.Background(), -1)
+		exit, err = w.proc.Stop(context.Background(), -1)
 	}
-	w.conn.SetReadDeadline(time.Now().Add(drainLimit))
+	w.drain()
 	for a := range w.answers {
 		ipc.CloseFDs(a.fds)
 	}
 	w.conn.Close()
-	w.proc.Join(context.Background())
+	if err == nil {
+		w.awaitOutput(pool)
+	}
 	w.proc.Close()
 	return exit
+}
+
+// awaitOutput waits until what a dead process has printed is delivered. A consumer that does not take it holds the
+// pool up: that is its back-pressure. But once the pool shall end it has the grace for it, and no more.
+func (w *worker) awaitOutput(pool *Pool) {
+	select {
+	case <-w.proc.OutputDone():
+		return
+	case <-pool.terminated.Done():
+	}
+	t := time.NewTimer(pool.opts.Grace)
+	defer t.Stop()
+	select {
+	case <-w.proc.OutputDone():
+	case <-t.C:
+	}
 }
