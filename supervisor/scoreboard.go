@@ -44,8 +44,8 @@ func begun(b *ipc.Block, pid int, id uint64) bool {
 
 // killCommands kills the groups of the commands that a dead worker ran, as far as
 // its page lists them and what it says can be true: only processes of a listed group
-// that are younger than the worker and of its session. (Where this process is their
-// subreaper they are found without the page.)
+// that are younger than the worker and of its session, and that are orphans. (Where
+// this process is their subreaper they are found without the page.)
 func killCommands(b *ipc.Block, worker procStat) {
 	listed := map[int]bool{}
 	for i := range proto.ScoreGroupCount {
@@ -56,13 +56,34 @@ func killCommands(b *ipc.Block, worker procStat) {
 	if len(listed) == 0 || !boardOf(b, worker.pid) {
 		return
 	}
+	all := map[int]procStat{}
 	for _, siblings := range allProcesses() {
 		for _, s := range siblings {
-			if listed[s.pgrp] && s.start >= worker.start && s.session == worker.session && s.pid != os.Getpid() {
-				s.kill()
-			}
+			all[s.pid] = s
 		}
 	}
+	for _, s := range all {
+		if listed[s.pgrp] && s.start >= worker.start && s.session == worker.session && orphaned(s, all) {
+			s.kill()
+		}
+	}
+}
+
+// orphaned tells whether a process that is said to be a dead worker's can be. It is somebody else's if this process
+// has started it, or if another process of the session stands above it: a sibling, its shell. Above the group of an
+// orphan there is only who inherits orphans.
+func orphaned(s procStat, all map[int]procStat) bool {
+	children.mu.Lock()
+	defer children.mu.Unlock()
+	for p, ok := s, true; ok && p.pid > 1; p, ok = all[p.ppid] {
+		if p.pid == os.Getpid() {
+			return p.pgrp != s.pgrp
+		}
+		if _, ours := children.live[p.pid]; ours || p.pgrp != s.pgrp && p.session == s.session {
+			return false
+		}
+	}
+	return true
 }
 
 // A scribe is the worker's side: it keeps the page up to date without a system
