@@ -299,7 +299,7 @@ type attempt struct {
 	outcome Outcome
 	value   proto.Payload
 	err     error
-	void    bool // the process was dead before it began: nothing was tried
+	void    bool // the process was dead or ending before it began: nothing was tried
 }
 
 // maxVoids bounds the attempts of one ticket that count for nothing: that none was
@@ -473,6 +473,10 @@ func (a *attempt) answered(got answer) (final bool) {
 	switch m.Fault.Kind {
 	case proto.KindPanic:
 		a.outcome = OutcomePanic
+		a.lose(lastMoment)
+	case proto.KindStopping, proto.KindBusy: // somebody else told it to end, for instance
+		a.outcome = OutcomeError
+		a.void = a.reason == nil
 		a.lose(lastMoment)
 	case proto.KindUnknownTask, proto.KindArguments, proto.KindUnknownMethod:
 		a.outcome = OutcomeError

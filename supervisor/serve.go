@@ -26,9 +26,10 @@ type server struct {
 	scribe  *scribe
 
 	mu       sync.Mutex
-	current  *run
-	stopping bool          // no run will follow the current one
-	idle     chan struct{} // closed when stopping and nothing runs
+	current  *run          // nil when none is under way
+	last     *run          // the current one, or the one before, whose answer may be on its way
+	stopping bool          // no run will follow
+	idle     chan struct{} // closed when stopping and all is answered
 	idleOnce sync.Once
 }
 
@@ -37,6 +38,7 @@ type run struct {
 	id     uint64
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	over   chan struct{} // closed when it is answered; never, if the process ends by it
 }
 
 // beatEvery is how often a worker says that it lives.
@@ -67,6 +69,10 @@ func serve(p *parent) int {
 		Caps: []string{proto.CapScoreboard}, Program: "multiproc/go",
 	}
 	w, board, err := sayHello(s.conn, hello)
+	if fault, ok := errors.AsType[*proto.Fault](err); ok { // no common version
+		fmt.Fprintln(os.Stderr, "supervisor: the master refuses this worker:", fault)
+		return exitMisuse
+	}
 	if err != nil {
 		s.lost(err)
 	}
@@ -155,7 +161,8 @@ func (s *server) begin(id uint64) (context.Context, *proto.Fault) {
 		return nil, &proto.Fault{Kind: proto.KindStopping, Text: "told to stop"}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s.current = &run{id: id, ctx: ctx, cancel: cancel}
+	s.current = &run{id: id, ctx: ctx, cancel: cancel, over: make(chan struct{})}
+	s.last = s.current
 	return ctx, nil
 }
 
@@ -171,9 +178,9 @@ func (s *server) run(ctx context.Context, id uint64, r proto.Run, fds []int) {
 	// Before the answer: the master hands out the next ticket as soon as it comes.
 	sweepAdopted()
 	s.mu.Lock()
-	s.current.cancel(nil)
+	current := s.current
+	current.cancel(nil)
 	s.current = nil
-	stopping := s.stopping
 	s.mu.Unlock()
 	s.scribe.state(proto.ScoreIdle, 0)
 	if err := s.answer(id, fault, value); err != nil {
@@ -183,9 +190,7 @@ func (s *server) run(ctx context.Context, id uint64, r proto.Run, fds []int) {
 		s.cleanUp()
 		os.Exit(exitFailed)
 	}
-	if stopping {
-		s.finish()
-	}
+	close(current.over)
 }
 
 // call runs a task and makes a fault of every way in which it can fail that leaves
@@ -248,16 +253,22 @@ func (s *server) cancel(c proto.Cancel) {
 
 // stop lets the current run finish, and no other begin.
 func (s *server) stop() {
-	s.mu.Lock()
-	s.stopping = true
-	busy := s.current != nil
-	s.mu.Unlock()
-	if !busy {
-		s.finish()
-	}
+	last := s.refuseMore()
+	go func() {
+		if last != nil {
+			<-last.over
+		}
+		s.idleOnce.Do(func() { close(s.idle) })
+	}()
 }
 
-func (s *server) finish() { s.idleOnce.Do(func() { close(s.idle) }) }
+// refuseMore lets no run begin any more and returns the last that did, or nil.
+func (s *server) refuseMore() *run {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping = true
+	return s.last
+}
 
 // hear handles signals. SIGTERM comes from somebody who wants this process to end,
 // or from the kernel because the master died; SIGHUP from the kernel too, when the
@@ -274,38 +285,23 @@ func (s *server) hear(signals <-chan os.Signal) {
 }
 
 // terminate ends the process by the signal it was sent, after the running task had
-// its grace.
+// its grace and is answered.
 func (s *server) terminate(sig syscall.Signal) {
-	s.mu.Lock()
-	s.stopping = true
-	current := s.current
-	s.mu.Unlock()
-	if current != nil {
+	if last := s.refuseMore(); last != nil {
 		grace := s.welcome.Grace
-		if current.ctx.Err() != nil {
+		if last.ctx.Err() != nil {
 			grace /= 4 // it has had most of it: the master goes by way of the context
 		}
-		current.cancel(context.Canceled)
-		s.await(current, grace)
+		last.cancel(context.Canceled)
+		select {
+		case <-last.over:
+		case <-time.After(grace):
+		}
 	}
 	s.cleanUp()
 	signal.Reset(sig)
 	unix.Kill(os.Getpid(), sig)
 	select {} // the signal is on its way
-}
-
-// await waits until r is answered, for d at most.
-func (s *server) await(r *run, d time.Duration) {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
-		s.mu.Lock()
-		over := s.current != r
-		s.mu.Unlock()
-		if over {
-			return
-		}
-	}
 }
 
 // lost is called when there is no master any more. Whatever is below this process

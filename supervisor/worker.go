@@ -106,6 +106,9 @@ func (p *place) spec(theirs *os.File) (Spec, error) {
 
 // discard ends a process that is of no use and says what was known of it.
 func (w *worker) discard(pool *Pool, why error) error {
+	if errors.Is(why, proto.ErrVersion) {
+		w.proc.waitFor(pool.terminated, lastMoment) // it has been answered, and may have something to say
+	}
 	w.conn.Close()
 	exit, err := w.proc.Stop(context.Background(), -1)
 	if err != nil {
