@@ -244,21 +244,26 @@ func (p *Pool) Submit(ctx context.Context, t Ticket) (*Pending, error) {
 		}
 	}
 	pending.detach = context.AfterFunc(ctx, func() { p.cancel(pending, context.Cause(ctx)) })
-	queued, ok := p.backlog.put(pending)
-	if !queued {
-		<-p.room
-	}
-	if !ok {
+	if !p.enqueue(pending) {
 		pending.detach()
 		closePayload(t.Args)
 		return nil, p.refusal()
 	}
+	return pending, nil
+}
+
+// enqueue gives a ticket that has room to an idle place, or queues it; false: the backlog is closed.
+func (p *Pool) enqueue(t *Pending) bool {
+	queued, ok := p.backlog.put(t)
+	if !queued {
+		<-p.room
+	}
 	select {
-	case <-pending.cancelled: // before it was in the queue, perhaps
-		p.withdraw(pending)
+	case <-t.cancelled: // perhaps too early to find it in the queue
+		p.withdraw(t)
 	default:
 	}
-	return pending, nil
+	return ok
 }
 
 func (p *Pool) accepts(t Ticket) error {

@@ -13,24 +13,14 @@ import (
 func TestCancelDuringSubmit(t *testing.T) {
 	p := newTestPool(t, testOptions(1))
 	_, c, _ := meet(t, p) // keeps the only place busy
-	for n := range 500 {
-		ctx, cancel := context.WithCancel(context.Background())
-		if n%2 == 0 {
-			go cancel()
-		} else {
-			cancel()
-		}
-		f, err := taskSquare.Submit(ctx, p, n)
-		cancel()
-		if err != nil {
-			if !errors.Is(err, context.Canceled) {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if r := result(t, f); r.Outcome != OutcomeCancelled || !errors.Is(r.Err, context.Canceled) {
-			t.Fatalf("%+v", r)
-		}
+	early := &Pending{ticket: Ticket{ID: "early"}, cancelled: make(chan struct{}), done: make(chan struct{}), detach: func() bool { return true }}
+	p.room <- struct{}{}
+	p.cancel(early, context.Canceled)
+	if !p.enqueue(early) {
+		t.Error("the backlog is closed")
+	}
+	if r, err := early.Result(within(t)); err != nil || r.Outcome != OutcomeCancelled || !errors.Is(r.Err, context.Canceled) {
+		t.Errorf("%+v, %v", r, err)
 	}
 	if err := c.Send(within(t), "go"); err != nil {
 		t.Fatal(err)
