@@ -50,6 +50,7 @@ type Mutex struct {
 	word  *atomic.Uint64
 	front chan struct{} // capacity 1: full while a goroutine of this process queues
 	nudge func()
+	ended func() // nudge for the end of a context, which may come late
 
 	handoff bool // holdings belong to no process
 	edge    raceEdge
@@ -58,7 +59,7 @@ type Mutex struct {
 // NewMutex returns the Mutex in the header of s.
 func NewMutex(s *Segment) *Mutex {
 	m := s.m
-	return &Mutex{
+	x := &Mutex{
 		seg:   s,
 		m:     m,
 		word:  m.u64(offWord),
@@ -67,6 +68,13 @@ func NewMutex(s *Segment) *Mutex {
 
 		handoff: m.handoff(),
 	}
+	// context.AfterFunc may have begun to run it when its stop is called, and nobody
+	// waits for it: so it keeps the memory mapped.
+	x.ended = func() {
+		x.nudge()
+		runtime.KeepAlive(x)
+	}
+	return x
 }
 
 // Segment returns the segment that the mutex lies in.
@@ -88,6 +96,16 @@ func (x *Mutex) Waiting() (n int) {
 	return n
 }
 
+// Owner returns the pid of the process that holds the mutex, 0 if none does. It may be
+// another one when the caller looks at the answer.
+func (x *Mutex) Owner() int {
+	defer runtime.KeepAlive(x)
+	if owner := int(x.word.Load() & ownerMask); owner != 0 {
+		return ident(x.m.ident(owner).Load()).pid()
+	}
+	return 0
+}
+
 // TryAcquire acquires the mutex if that is possible without waiting. An owner
 // found dead does not stand in the way.
 func (x *Mutex) TryAcquire() (h Holding, ok bool, err error) {
@@ -99,12 +117,19 @@ func (x *Mutex) TryAcquire() (h Holding, ok bool, err error) {
 	if ok || err != nil {
 		return h, ok, err
 	}
-	if owner := int(x.word.Load() & ownerMask); owner != 0 && !x.handoff {
-		if id := ident(x.m.ident(owner).Load()); id != 0 && !alive(id) {
-			x.m.repair(owner, id)
-		}
-	}
+	x.buryOwner(me)
 	return x.grab(me, flagDied)
+}
+
+// buryOwner takes the mutex from an owner that is dead.
+func (x *Mutex) buryOwner(me int) {
+	owner := int(x.word.Load() & ownerMask)
+	if owner == 0 || owner == me || x.handoff {
+		return
+	}
+	if id := ident(x.m.ident(owner).Load()); id != 0 && !alive(id) {
+		x.m.repair(owner, id)
+	}
 }
 
 // Acquire waits until it has the mutex or ctx ends, and returns the error of ctx
@@ -174,13 +199,19 @@ func (x *Mutex) spin(me int) (h Holding, ok bool, err error) {
 // queue waits in the slot of this process.
 func (x *Mutex) queue(ctx context.Context, me int) (Holding, error) {
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, x.nudge)
+		stop := context.AfterFunc(ctx, x.ended)
 		defer stop()
 	}
 	runtime.Gosched() // the goroutine that holds it may wait for this very thread
 	point(PointWaitBeforeOrder)
-	x.m.order(me).Store(x.m.nextOrder())
+	order := x.m.nextOrder()
+	point(PointWaitHasOrder)
+	x.m.order(me).Store(order)
 	point(PointWaitAfterOrder)
+	// Who drew a later number and stored it earlier depends on this one now.
+	if next := x.m.following(order); next != 0 {
+		rouse(x.m.wake(next))
+	}
 	for nap := relookMin; ; nap = min(2*nap, relookMax) {
 		x.m.wake(me).Store(0)
 		// Who comes out of the queue may be the one that was woken. If the flag stayed,
@@ -205,6 +236,8 @@ func (x *Mutex) queue(ctx context.Context, me int) (Holding, error) {
 		if x.ready(me) {
 			sleep(x.m.wake(me), nap)
 			if x.m.wake(me).Load() == 0 {
+				// Who depends on the owner may be stopped, and then does not see its death.
+				x.buryOwner(me)
 				x.m.passOver(me)
 			}
 		}

@@ -54,6 +54,7 @@ type mapping struct {
 	own    atomic.Uint32 // number of the own slot; 0: none yet, or closed
 	attach sync.Mutex    // held while the own slot is taken, or own changes
 	taken  int           // number of the own slot, also when closed
+	as     ident         // under which it was taken
 	id     [16]byte
 
 	fd descriptor
@@ -174,6 +175,7 @@ func (s *Segment) Object() any { return s.obj }
 // Name returns the name given at creation.
 func (s *Segment) Name() string {
 	name := string(s.m.mem[offName : offName+NameSize])
+	runtime.KeepAlive(s)
 	return strings.TrimRight(name, "\x00")
 }
 
@@ -181,10 +183,16 @@ func (s *Segment) Name() string {
 func (s *Segment) ID() [16]byte { return s.m.id }
 
 // Flags returns the flags given at creation.
-func (s *Segment) Flags() uint64 { return s.m.u64(offFlags).Load() }
+func (s *Segment) Flags() uint64 {
+	defer runtime.KeepAlive(s)
+	return s.m.u64(offFlags).Load()
+}
 
 // Dup returns a new descriptor of the segment, to be sent to another process.
-func (s *Segment) Dup() (int, error) { return s.m.fd.dup() }
+func (s *Segment) Dup() (int, error) {
+	defer runtime.KeepAlive(s)
+	return s.m.fd.dup()
+}
 
 // Close gives up what this process holds, the watches and the descriptor, and
 // wakes its own waiters. What it held counts as the holding of a dead process.

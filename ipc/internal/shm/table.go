@@ -2,7 +2,9 @@ package shm
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
+	"time"
 )
 
 // Slots are numbered from 1, so that 0 can mean nobody in the state word.
@@ -40,10 +42,15 @@ func (m *mapping) takeSlot() (int, error) {
 		m.sweep()
 		n = m.claim(me.ident)
 	}
+	for try := 0; n == 0 && try < 100 && m.mine(me.ident); try++ {
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+		n = m.claim(me.ident)
+	}
 	if n == 0 {
 		return 0, fmt.Errorf("%w: all %d slots are taken", ErrFull, m.slots)
 	}
-	m.taken = n
+	m.taken, m.as = n, me.ident
 	m.own.Store(uint32(n))
 	return n, nil
 }
@@ -65,6 +72,17 @@ func (m *mapping) claim(id ident) int {
 	return 0
 }
 
+// mine tells whether this process has a slot already: that of a mapping that was
+// closed, and waits for the garbage collector.
+func (m *mapping) mine(id ident) bool {
+	for n := 1; n <= m.used(); n++ {
+		if m.ident(n).Load() == uint64(id) {
+			return true
+		}
+	}
+	return false
+}
+
 // sweep repairs the slots of all processes that are dead.
 func (m *mapping) sweep() {
 	for n := 1; n <= m.used(); n++ {
@@ -82,8 +100,9 @@ func (m *mapping) leave() {
 	defer m.attach.Unlock()
 	m.own.Store(0)
 	if m.taken != 0 {
-		m.disown(m.taken, ident(m.ident(m.taken).Load()))
+		m.disown(m.taken, m.as)
 		rouse(m.wake(m.taken))
+		m.wakeFirst()
 	}
 }
 
@@ -93,7 +112,7 @@ func (m *mapping) detach() {
 		return
 	}
 	point(PointDetachBefore)
-	m.repair(m.taken, ident(m.ident(m.taken).Load()))
+	m.repair(m.taken, m.as)
 	point(PointDetachAfter)
 }
 
@@ -106,7 +125,9 @@ func (m *mapping) detach() {
 func (m *mapping) repair(n int, id ident) {
 	m.disown(n, id)
 	point(PointRepairBeforeOrder)
-	if order := m.order(n).Load(); order != 0 && m.ident(n).Load() == uint64(id) {
+	// Somebody who still found it alive may be passing it over: then the order number is
+	// another one now.
+	for order := m.order(n).Load(); order != 0 && m.ident(n).Load() == uint64(id); order = m.order(n).Load() {
 		m.order(n).CompareAndSwap(order, 0)
 	}
 	point(PointRepairAfterOrder)
