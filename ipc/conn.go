@@ -466,12 +466,14 @@ func (c *Conn) until(ctx context.Context, mu turn, set func(*net.UnixConn, time.
 	if c.sock == nil {
 		return ErrClosed
 	}
-	select {
-	case mu <- struct{}{}:
-		defer mu.Unlock()
-	case <-ctx.Done():
-		return ctx.Err()
+	if !mu.TryLock() { // first, so that an ended context polls
+		select {
+		case mu <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	defer mu.Unlock()
 	if ctx.Done() == nil {
 		return do()
 	}
