@@ -50,29 +50,33 @@ func (all tally) check(t *testing.T) {
 	}
 }
 
-// hardToKill are tickets whose processes nobody finds by following parents, groups or sessions alone. Those that say so come up.
+// hardToKill are tickets whose processes nobody finds by following parents, groups or sessions alone. They come up when they are so.
 func hardToKill() []ticket {
 	return []ticket{
-		shell("pair", "echo up pair $$ $PPID; sleep 300 & sleep 300"),
+		shell("pair", "sleep 300 & echo up pair $$ $PPID; sleep 300"),
 		shell("session", `(setsid sh -c "setsid sleep 300 & sleep 300" &); echo up session $$ $PPID; exec sleep 300`),
 		shell("deaf", "trap '' TERM INT HUP; echo up deaf $$ $PPID; sleep 300; sleep 300"),
-		shell("stopped", "kill -STOP $PPID; exec sleep 300"),
 	}
 }
+
+// stopped is a ticket that stops its worker.
+func stopped() ticket { return shell("stopped", "kill -STOP $PPID; exec sleep 300") }
 
 // upHard waits until those are there, and the worker that one of them stops is stopped.
 func (p *program) upHard() {
 	p.t.Helper()
 	p.prints("up ", 3)
-	stopped := func() bool {
+	if !poll(func() bool {
 		return slices.ContainsFunc(p.children(), func(c process) bool { return c.state == "T" })
-	}
-	if !poll(stopped) {
+	}) {
 		p.t.Fatalf("no worker is stopped: %v", marked(p.mark))
 	}
 }
 
 // The master is killed at random moments: nobody survives, and the file that was being changed is whole.
+//
+// Not so a worker that somebody stops in the moment between the master's death and its noticing: then it cannot notice, and nobody is
+// left to wake it. A worker that is stopped already is woken by the kernel. So only those rounds have one that begin late.
 func TestMasterKilled(t *testing.T) {
 	const stock = 500
 	for _, c := range []struct {
@@ -87,18 +91,21 @@ func TestMasterKilled(t *testing.T) {
 			sold := 0
 			for round := range rounds(t, 8) {
 				db := filepath.Join(t.TempDir(), "db.json")
+				tickets, late := hardToKill(), round%2 == 1
+				if late {
+					tickets = append(tickets, stopped())
+				}
 				job := writeJob(t, map[string]any{
 					"name":   "killed",
 					"shared": map[string]any{"m": map[string]any{"kind": "lock"}},
-					"tickets": append(hardToKill(), ticket{"task": "tickets.buy", "repeat": stock + 100, "attempts": 5, "args": map[string]any{
+					"tickets": append(tickets, ticket{"task": "tickets.buy", "repeat": stock + 100, "attempts": 5, "args": map[string]any{
 						"stock": stock, "db": db, "lock": map[string]string{"$shared": "m"}, "max_delay": "2ms", "hold": "100us"}}),
 				})
 				p := start(t, setup{program: builtProgram(t, "master")}, append([]string{"-workers", "7", "-job", job}, c.args...)...)
-				most := 150 * time.Millisecond // in every other round: while things begin
-				if round%2 == 1 {
+				if late { // else while things begin
 					p.upHard()
 				}
-				time.Sleep(rand.N(most)) // not to wait for anything: this is the random moment
+				time.Sleep(rand.N(150 * time.Millisecond)) // not to wait for anything: this is the random moment
 				p.kill()
 				all = append(all, p.leavesNothing())
 				sold += checkBook(t, db, stock)
@@ -111,10 +118,28 @@ func TestMasterKilled(t *testing.T) {
 	}
 }
 
-// The same when the master runs in the same session as whoever inherits its workers: then the kernel does not wake the stopped.
+// Workers that were stopped before they could say hello.
+func TestMasterKilledWithWorkersStoppedAtBirth(t *testing.T) {
+	worker := filepath.Join(t.TempDir(), "worker")
+	if err := os.WriteFile(worker, []byte("#!/bin/sh\nkill -STOP $$\nexec "+builtProgram(t, "worker")+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, setup{}, "-workers", "3", "-worker", worker, "-job", jobFile(t, "birth", nap("a", "1ms")))
+	if !poll(func() bool {
+		list := p.children()
+		return len(list) == 3 && !slices.ContainsFunc(list, func(c process) bool { return c.state != "T" })
+	}) {
+		t.Fatalf("not all of 3 workers are stopped: %v", p.children())
+	}
+	p.kill()
+	p.leavesNothing()
+}
+
+// When the master runs in the same session as whoever inherits its workers, the kernel does not wake the stopped. The worker of
+// an outer master is such an heir, and kills them.
 func TestMasterKilledUnderSubreaper(t *testing.T) {
 	g := newGate(t)
-	inner := jobFile(t, "inner", append(hardToKill(), g.ticket("gate"))...)
+	inner := jobFile(t, "inner", append(hardToKill(), stopped(), g.ticket("gate"))...)
 	master := []string{testBinary(t), "-workers", "5", "-job", inner}
 	nested := ticket{"id": "nested", "task": "exec", "attempts": 1,
 		"args": map[string]any{"command": master, "env": map[string]string{asMaster: "1"}}}
@@ -147,7 +172,7 @@ func TestNestedMaster(t *testing.T) {
 	var all tally
 	for round := range 4 {
 		g := newGate(t)
-		inner := jobFile(t, "inner", append(hardToKill()[:3:3], g.ticket("a"))...)
+		inner := jobFile(t, "inner", append(hardToKill(), g.ticket("a"))...)
 		if round == 0 {
 			inner = jobFile(t, "inner", g.ticket("a"), g.ticket("b"))
 		}
