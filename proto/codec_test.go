@@ -55,7 +55,8 @@ type everything struct {
 	Empty    []int `msgpack:",omitempty"`
 	Ext      Ext
 	Strings  []string
-	private  int
+	//lint:ignore U1000 it is there to be left out
+	private int
 }
 
 type Outer struct{ Level string }

@@ -46,9 +46,6 @@ type optionWriter struct {
 	start int // place of the head
 }
 
-// maxOptions is what a head of one byte can count; no message here has more.
-const maxOptions = 15
-
 func beginOptions(b []byte) optionWriter {
 	return optionWriter{b: append(b, codeFixMap), start: len(b)}
 }

@@ -192,7 +192,6 @@ func TestHandleErrors(t *testing.T) {
 type customHandle struct {
 	note string
 	fd   int
-	fail bool
 }
 
 func (c *customHandle) EncodeMsgpack(enc *msgpack.Encoder) error {

@@ -108,8 +108,9 @@ func TestFields(t *testing.T) {
 		t.Errorf("%s, %v", toJSON(p.Bytes), err)
 	}
 	type tags struct {
-		A    int       `msgpack:"-"`
-		B    int       `json:"-"`
+		A int `msgpack:"-"`
+		B int `json:"-"`
+		//lint:ignore SA5008 encoding/json reads it as the name "-", and so must we
 		C    int       `json:"-,"`
 		D    int       `json:",omitzero"`
 		E    time.Time `msgpack:"e,omitempty"`
