@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -167,3 +168,23 @@ func TestBlockedOutputDoesNotBlockTheEnd(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// What the master has been told to ignore, its workers find ignored. In a job that a shell runs in the background that
+// is SIGINT, and then it stays so. But they end by SIGTERM in any case.
+var ignoringHelper = helper("ignoring", func([]string) {
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	p, err := NewPool(context.Background(), testOptions(1))
+	check(err == nil, "%v", err)
+	pid := p.Status()[0].PID
+	syscall.Kill(pid, syscall.SIGINT)
+	n, err := taskSquare.Call(ctxFor(patience), p, 3)
+	check(n == 9 && err == nil && p.Status()[0].Started == 1, "after SIGINT: %d, %v", n, err)
+	syscall.Kill(pid, syscall.SIGTERM)
+	check(poll(func() bool { return p.Status()[0].Started == 2 }), "after SIGTERM: %+v", p.Status())
+	check(p.Close() == nil && !hasChildren(), "close")
+})
+
+func TestWorkersOfBackgroundJob(t *testing.T) {
+	checkLeaks(t)
+	runHelper(t, ignoringHelper)
+}

@@ -31,6 +31,8 @@ type server struct {
 	stopping bool          // no run will follow
 	idle     chan struct{} // closed when stopping and all is answered
 	idleOnce sync.Once
+
+	deaf bool // it was started with SIGTERM ignored
 }
 
 // A run is the ticket under way.
@@ -58,7 +60,11 @@ func serve(p *parent) int {
 	s := &server{parent: p, conn: p.conn, idle: make(chan struct{})}
 	// From here on: before hello, so that nothing that happens later is missed.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	s.deaf = signal.Ignored(syscall.SIGTERM)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
+	if !signal.Ignored(syscall.SIGINT) { // as in a job that a shell runs in the background: then it stays so
+		signal.Notify(signals, syscall.SIGINT)
+	}
 	// A master whose output is gone is no reason to die. Notify and not Ignore: what is ignored stays ignored
 	// through exec, and the commands of tasks shall die of it as everywhere.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -299,6 +305,9 @@ func (s *server) terminate(sig syscall.Signal) {
 		}
 	}
 	s.cleanUp()
+	if sig == syscall.SIGTERM && s.deaf {
+		sig = syscall.SIGKILL // to restore what was before would be to ignore it
+	}
 	signal.Reset(sig)
 	unix.Kill(os.Getpid(), sig)
 	select {} // the signal is on its way
