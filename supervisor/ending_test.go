@@ -169,8 +169,8 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// What the master has been told to ignore, its workers find ignored. In a job that a shell runs in the background that
-// is SIGINT, and then it stays so. But they end by SIGTERM in any case.
+// What the master ignores, its workers find ignored. In a job that a shell runs in the background that is SIGINT, and
+// then it stays so. But they end by SIGTERM in any case (the runtime takes that for itself, ignored or not).
 var ignoringHelper = helper("ignoring", func([]string) {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	p, err := NewPool(context.Background(), testOptions(1))

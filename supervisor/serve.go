@@ -31,8 +31,6 @@ type server struct {
 	stopping bool          // no run will follow
 	idle     chan struct{} // closed when stopping and all is answered
 	idleOnce sync.Once
-
-	deaf bool // it was started with SIGTERM ignored
 }
 
 // A run is the ticket under way.
@@ -60,7 +58,6 @@ func serve(p *parent) int {
 	s := &server{parent: p, conn: p.conn, idle: make(chan struct{})}
 	// From here on: before hello, so that nothing that happens later is missed.
 	signals := make(chan os.Signal, 8)
-	s.deaf = signal.Ignored(syscall.SIGTERM)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
 	if !signal.Ignored(syscall.SIGINT) { // as in a job that a shell runs in the background: then it stays so
 		signal.Notify(signals, syscall.SIGINT)
@@ -305,9 +302,6 @@ func (s *server) terminate(sig syscall.Signal) {
 		}
 	}
 	s.cleanUp()
-	if sig == syscall.SIGTERM && s.deaf {
-		sig = syscall.SIGKILL // to restore what was before would be to ignore it
-	}
 	signal.Reset(sig)
 	unix.Kill(os.Getpid(), sig)
 	select {} // the signal is on its way
