@@ -55,6 +55,7 @@ func serve(p *parent) int {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}
+	wakeAtDeath()
 	s := &server{parent: p, conn: p.conn, idle: make(chan struct{})}
 	// From here on: before hello, so that nothing that happens later is missed.
 	signals := make(chan os.Signal, 8)
