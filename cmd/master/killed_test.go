@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // rounds is how often a test that depends on the moment is repeated: scripts/stress.sh asks for more.
@@ -131,6 +133,26 @@ func TestMasterKilledWithWorkersStoppedAtBirth(t *testing.T) {
 	}) {
 		t.Fatalf("not all of 3 workers are stopped: %v", p.children())
 	}
+	p.kill()
+	p.leavesNothing()
+}
+
+// Whoever inherits the workers may be of their session (a shell's init in a container, this test): then their groups are not orphaned,
+// and the kernel does not wake a stopped one for that.
+func TestMasterKilledWithHeirInSession(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	var heirlooms []process
+	t.Cleanup(func() { // runs last: all are dead
+		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+		for _, h := range heirlooms {
+			syscall.Wait4(h.pid, nil, 0, nil) // an error for those that others have reaped
+		}
+	})
+	p := start(t, setup{}, "-workers", "4", "-job", jobFile(t, "heir", append(hardToKill(), stopped())...))
+	p.upHard()
+	heirlooms = slices.DeleteFunc(marked(p.mark), func(m process) bool { return m.pid == p.pid() })
 	p.kill()
 	p.leavesNothing()
 }
