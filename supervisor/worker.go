@@ -237,6 +237,10 @@ func (w *worker) bury(pool *Pool, grace time.Duration) Exit {
 	if err != nil {
 		exit, err = w.proc.Stop(context.Background(), -1)
 	}
+	if err != nil { // it sleeps in the kernel: how it will end is not known, but it is no success
+		exit.Lost = true
+		pool.log.Error("worker does not die", "pid", w.proc.PID(), "error", err)
+	}
 	w.drain()
 	for a := range w.answers {
 		ipc.CloseFDs(a.fds)
