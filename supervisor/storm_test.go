@@ -50,12 +50,8 @@ func TestStorm(t *testing.T) {
 			if n%10 != 0 { // not as many as the machine can do
 				continue
 			}
-			pid := p.Status()[rand.IntN(4)].PID // 0 while the place has no process that is ready
-			for _, c := range ActiveChildren() {
-				if c.PID() == pid {
-					c.Signal([]syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGSEGV}[rand.IntN(3)])
-					kills++
-				}
+			if p.signal(rand.IntN(4), []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGSEGV}[rand.IntN(3)]) {
+				kills++
 			}
 		}
 	})
