@@ -83,6 +83,8 @@ func (o PoolOptions) filled() (PoolOptions, error) {
 	}
 	if o.restart == (restartPolicy{}) {
 		o.restart = defaultRestart
+		// Each failure may take as long as a start may: so many must fit in.
+		o.restart.period += time.Duration(o.restart.intensity+1) * o.StartTimeout
 	}
 	return o, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A ticket whose context ends while it is being submitted is cancelled at once, not when a place comes to it.
@@ -118,5 +119,23 @@ func TestTicketTooLarge(t *testing.T) {
 	}
 	if got, err := taskPID.Call(within(t), p, struct{}{}); err != nil || got == os.Getpid() || p.Status()[0].Started != 1 {
 		t.Errorf("%v, %d processes", err, p.Status()[0].Started)
+	}
+}
+
+// A program that always times out at its start must not be started for ever: as many
+// failures as make a place give up fall into one period.
+func TestRestartPeriodHoldsTimeouts(t *testing.T) {
+	o, err := PoolOptions{StartTimeout: time.Minute}.filled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	var failures []time.Time
+	for n := range o.restart.intensity + 1 {
+		failures = append(failures, now.Add(time.Duration(n)*(o.StartTimeout+o.restart.max)))
+	}
+	last := failures[len(failures)-1]
+	if _, _, giveUp := o.restart.next(failures, last); !giveUp {
+		t.Errorf("%d starts timed out one after another, and the place does not give up", len(failures))
 	}
 }
