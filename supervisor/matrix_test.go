@@ -168,19 +168,43 @@ func (m *matrix) submit(how string) {
 	theirs.Close()
 }
 
-// begin submits a trial and returns who is at the point.
+// begin submits a trial and returns who is at the point. Beside a heavy load the time-out of a row may be over before
+// anybody is there: then it is submitted again.
 func (m *matrix) begin() []procStat {
 	m.Helper()
-	m.submit(m.how)
-	var met []int
-	if err := m.conn.Recv(within(m.T), &met); err != nil {
-		m.Fatalf("waiting for the task to get to the point: %v", err)
+	for range 20 {
+		m.submit(m.how)
+		ctx, over := context.WithCancel(within(m.T))
+		future := m.future
+		watched := make(chan bool)
+		go func() {
+			defer close(watched)
+			select {
+			case <-future.Done():
+				over()
+			case <-ctx.Done():
+			}
+		}()
+		var met []int
+		err := m.conn.Recv(ctx, &met)
+		over()
+		<-watched
+		var list []procStat
+		for _, pid := range met {
+			if s, ok := readStat(pid); ok {
+				list = append(list, s)
+			}
+		}
+		if err == nil && len(list) == len(met) {
+			return list
+		}
+		if m.timeout == 0 {
+			m.Fatalf("waiting for the task to get to the point: %v; %v of %v", err, list, met)
+		}
+		m.end()
 	}
-	var list []procStat
-	for _, pid := range met {
-		list = append(list, mustStat(m, pid))
-	}
-	return list
+	m.Fatal("the task does not get to the point in time")
+	return nil
 }
 
 // end waits for the result.
@@ -330,8 +354,10 @@ var matrixRows = []struct {
 		at := m.begin()[0]
 		kill(at, syscall.SIGSTOP)
 		m.frozen(at)
-		if _, ok, err := m.lock.TryAcquire(); alive(at) && (ok || err != nil) {
+		if h, ok, err := m.lock.TryAcquire(); err != nil || ok && alive(at) {
 			m.Errorf("lock of a stopped process: %v, %v", ok, err)
+		} else if ok {
+			h.Release() // it is too late already
 		}
 		next := m.waiter()
 		r := m.end()
@@ -547,9 +573,14 @@ func (m *matrix) startLate(o PoolOptions) *Pool {
 // check compares what became of a ticket.
 func (m *matrix) check(r Result, want outcome) {
 	m.Helper()
-	if r.Outcome != want.Outcome || r.Attempts != want.attempts || m.runs.Word(0).Load() != want.runs {
+	runs := m.runs.Word(0).Load()
+	same := r.Attempts == want.attempts && runs == want.runs
+	if m.timeout > 0 { // beside a heavy load the second attempt may run into it as well
+		same = r.Attempts >= want.attempts && runs >= want.runs && runs <= uint64(r.Attempts)
+	}
+	if r.Outcome != want.Outcome || !same {
 		m.Errorf("%s after %d attempts and %d executions (%v), want %s, %d, %d",
-			r.Outcome, r.Attempts, m.runs.Word(0).Load(), r.Err, want.Outcome, want.attempts, want.runs)
+			r.Outcome, r.Attempts, runs, r.Err, want.Outcome, want.attempts, want.runs)
 	}
 	died, _ := errors.AsType[*WorkerDiedError](r.Err)
 	if status := 0; died != nil || want.status != 0 {
