@@ -363,10 +363,14 @@ func (a *attempt) run() (final bool) {
 			a.end(a.t.cause)
 		case <-terminated:
 			terminated = nil
-			a.end(context.Cause(pool.terminated))
+			if pool.killed.Err() == nil { // else the next case says it, without a word to the worker
+				a.end(context.Cause(pool.terminated))
+			}
 		case <-killed:
 			killed = nil
-			a.end(context.Cause(pool.killed))
+			if a.reason == nil {
+				a.reason = context.Cause(pool.killed)
+			}
 			a.advance(stageKill)
 		case <-a.step.C:
 			a.advance(a.stage + 1)
