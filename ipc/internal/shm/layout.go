@@ -30,8 +30,16 @@ const (
 	// One slot is one cache line, so that two processes never write to one line.
 	slotSize  = 64
 	slotIdent = 0  // u64, 0: free
-	slotOrder = 8  // u64, 0: not waiting
-	slotWake  = 16 // u32, the futex that the slot's process sleeps on
+	slotOrder = 8  // u64 for each line, 0: not waiting
+	slotWake  = 40 // u32 for each line, the futex that the slot's process sleeps on
+	slotHeld  = 56 // u64, what the process holds, as the kind defines it
+
+	// A process may wait in several lines of a segment at a time, for different things.
+	lineMutex = 0 // for the mutex in the header
+	lineA     = 1 // what for, the kind defines
+	lineB     = 2
+	lineC     = 3
+	numLines  = 4
 
 	// MaxSlots is what fits in the owner field of the state word.
 	MaxSlots = 1<<ownerBits - 1
@@ -42,12 +50,25 @@ type Kind uint32
 
 // The kinds of segments. The numbers are part of the format.
 const (
-	KindLock Kind = 1
+	KindLock      Kind = 1
+	KindRLock     Kind = 2
+	KindSemaphore Kind = 3
+	KindEvent     Kind = 4
+	KindCondition Kind = 5
+	KindBarrier   Kind = 6
+	KindArray     Kind = 7
+	KindMemory    Kind = 8
+	KindQueue     Kind = 9
 )
 
+var kindNames = map[Kind]string{
+	KindLock: "lock", KindRLock: "rlock", KindSemaphore: "semaphore", KindEvent: "event",
+	KindCondition: "condition", KindBarrier: "barrier", KindArray: "array", KindMemory: "memory", KindQueue: "queue",
+}
+
 func (k Kind) String() string {
-	if k == KindLock {
-		return "lock"
+	if name := kindNames[k]; name != "" {
+		return name
 	}
 	return fmt.Sprintf("segment of kind %d", uint32(k))
 }

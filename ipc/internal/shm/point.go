@@ -40,7 +40,13 @@ const (
 	PointRepairAfterWord
 	PointRepairBeforeOrder
 	PointRepairAfterOrder
+	PointRepairBeforeHeld
+	PointRepairAfterHeld
 	PointRepairAfterIdent
+	PointHeldBefore
+	PointHeldAfter
+	PointFlagBefore
+	PointFlagAfter
 	PointDetachBefore
 	PointDetachAfter
 	numPoints
@@ -78,7 +84,13 @@ var pointNames = [numPoints]string{
 	PointRepairAfterWord:    "repair: after the state word",
 	PointRepairBeforeOrder:  "repair: before the dead leaves the queue",
 	PointRepairAfterOrder:   "repair: after the dead left the queue, before its slot is free",
+	PointRepairBeforeHeld:   "repair: before what the dead held is taken back",
+	PointRepairAfterHeld:    "repair: after what the dead held was taken back",
 	PointRepairAfterIdent:   "repair: after the slot of the dead is free",
+	PointHeldBefore:         "change: before what is held or counted",
+	PointHeldAfter:          "change: after what is held or counted, before waking",
+	PointFlagBefore:         "flag: before the mark that somebody waits",
+	PointFlagAfter:          "flag: after the mark that somebody waits",
 	PointDetachBefore:       "detach: before",
 	PointDetachAfter:        "detach: after",
 }

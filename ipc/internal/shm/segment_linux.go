@@ -36,6 +36,7 @@ type Config struct {
 	Kind  Kind
 	Name  string // for people; cut at NameSize bytes
 	Slots int    // how many processes may use it at a time, MaxSlots at the most
+	Bytes int    // of state behind the table, all 0
 	Flags uint64 // as the kind defines them
 }
 
@@ -49,6 +50,7 @@ type Segment struct {
 // A mapping is what has to be cleaned up after a Segment; it must not refer to it.
 type mapping struct {
 	mem    []byte
+	kind   Kind
 	slots  int // capacity of the table, as checked when it was mapped
 	closed atomic.Bool
 	own    atomic.Uint32 // number of the own slot; 0: none yet, or closed
@@ -58,7 +60,7 @@ type mapping struct {
 
 	fd descriptor
 
-	watches watchSet
+	watches [numLines]watchSet
 }
 
 // mapped holds every segment of the process that is still in use.
@@ -74,11 +76,11 @@ func Create(c Config, build func(*Segment) any) (*Segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, mem, err := allocate(c.Kind.String(), offTable+c.Slots*slotSize)
+	fd, mem, err := allocate(c.Kind.String(), offTable+c.Slots*slotSize+c.Bytes)
 	if err != nil {
 		return nil, err
 	}
-	m := &mapping{mem: mem, fd: descriptor{fd: fd}}
+	m := &mapping{mem: mem, kind: c.Kind, fd: descriptor{fd: fd}}
 	rand.Read(m.id[:])
 	copy(mem[offID:], m.id[:])
 	copy(mem[offName:offName+NameSize], c.Name)
@@ -123,7 +125,7 @@ func open(fd int, kind Kind) (*mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mapping{mem: mem, fd: descriptor{fd: fd}}
+	m := &mapping{mem: mem, kind: kind, fd: descriptor{fd: fd}}
 	copy(m.id[:], mem[offID:])
 	if err := m.check(kind, me); err != nil {
 		unix.Munmap(mem)
@@ -183,6 +185,15 @@ func (s *Segment) ID() [16]byte { return s.m.id }
 // Flags returns the flags given at creation.
 func (s *Segment) Flags() uint64 { return s.m.u64(offFlags).Load() }
 
+// State returns the bytes behind the table, as many as were asked for and up to the
+// end of the page. They are good as long as s is reachable.
+func (s *Segment) State() []byte { return s.m.mem[offTable+s.m.slots*slotSize:] }
+
+// Word returns the i-th 64-bit word of the state, likewise.
+func (s *Segment) Word(i int) *atomic.Uint64 {
+	return s.m.u64(offTable + s.m.slots*slotSize + 8*i)
+}
+
 // Dup returns a new descriptor of the segment, to be sent to another process.
 func (s *Segment) Dup() (int, error) { return s.m.fd.dup() }
 
@@ -201,7 +212,9 @@ func (m *mapping) close() {
 	}
 	mapped.Unlock()
 	m.leave()
-	m.watches.close()
+	for i := range m.watches {
+		m.watches[i].close()
+	}
 	m.fd.close()
 }
 

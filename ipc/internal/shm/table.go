@@ -10,8 +10,10 @@ import (
 func (m *mapping) slot(n int) int { return offTable + (n-1)*slotSize }
 
 func (m *mapping) ident(n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotIdent) }
-func (m *mapping) order(n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotOrder) }
-func (m *mapping) wake(n int) *atomic.Uint32  { return m.u32(m.slot(n) + slotWake) }
+func (m *mapping) held(n int) *atomic.Uint64  { return m.u64(m.slot(n) + slotHeld) }
+
+func (m *mapping) order(line, n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotOrder + 8*line) }
+func (m *mapping) wake(line, n int) *atomic.Uint32  { return m.u32(m.slot(n) + slotWake + 4*line) }
 
 // used returns the number of the highest slot that was ever taken.
 func (m *mapping) used() int { return min(int(m.u32(offUsed).Load()), m.slots) }
@@ -74,16 +76,26 @@ func (m *mapping) sweep() {
 	}
 }
 
-// leave gives back what this process holds and waits for, when the segment is
-// closed. The slot itself stays taken until [mapping.detach]: a goroutine may be
+// leave gives back what this process holds, when the segment is closed, and wakes
+// its waiters. The slot itself stays taken until [mapping.detach]: a goroutine may be
 // just about to write its number into the state word.
 func (m *mapping) leave() {
 	m.attach.Lock()
 	defer m.attach.Unlock()
 	m.own.Store(0)
-	if m.taken != 0 {
-		m.disown(m.taken, ident(m.ident(m.taken).Load()))
-		rouse(m.wake(m.taken))
+	if m.taken == 0 {
+		return
+	}
+	m.disown(m.taken, ident(m.ident(m.taken).Load()))
+	if m.kind == KindBarrier {
+		m.buryParty(m.taken, ident(m.ident(m.taken).Load()))
+	}
+	if m.kind != KindQueue { // there a copy may be under way; see detach
+		m.held(m.taken).Store(0)
+	}
+	for line := range numLines {
+		rouse(m.wake(line, m.taken))
+		m.wakeFirst(line)
 	}
 }
 
@@ -105,69 +117,30 @@ func (m *mapping) detach() {
 // giving it up itself, may be repaired.
 func (m *mapping) repair(n int, id ident) {
 	m.disown(n, id)
-	point(PointRepairBeforeOrder)
-	if order := m.order(n).Load(); order != 0 && m.ident(n).Load() == uint64(id) {
-		m.order(n).CompareAndSwap(order, 0)
+	if m.kind == KindBarrier {
+		m.buryParty(n, id)
 	}
-	point(PointRepairAfterOrder)
+	for line := range numLines {
+		point(PointRepairBeforeOrder)
+		if order := m.order(line, n).Load(); order != 0 && m.ident(n).Load() == uint64(id) {
+			m.order(line, n).CompareAndSwap(order, 0)
+		}
+		point(PointRepairAfterOrder)
+	}
+	if m.kind == KindQueue && !m.buryUser(n, id) {
+		return // not now: the slot stays, so that somebody comes again
+	}
+	if held := m.held(n).Load(); held != 0 && m.ident(n).Load() == uint64(id) {
+		point(PointRepairBeforeHeld)
+		m.held(n).CompareAndSwap(held, 0)
+		point(PointRepairAfterHeld)
+	}
 	m.ident(n).CompareAndSwap(uint64(id), 0)
 	point(PointRepairAfterIdent)
-	m.wakeFirst()
+	for line := range numLines {
+		m.wakeFirst(line)
+	}
 }
 
 // nextOrder draws a number that nobody else has or will have.
 func (m *mapping) nextOrder() uint64 { return m.u64(offOrder).Add(1) }
-
-// passOver is called by a sleeper, me, that nobody has woken for a while. If the
-// first of the queue was woken and has not come, it is stopped, and goes to the
-// end of the queue; or it is dead, and goes.
-func (m *mapping) passOver(me int) {
-	n := m.first()
-	if n == 0 || n == me || m.wake(n).Load() == 0 {
-		return
-	}
-	order, id := m.order(n).Load(), ident(m.ident(n).Load())
-	if id != 0 && !alive(id) {
-		m.repair(n, id)
-		return
-	}
-	point(PointPassOverBefore)
-	if order != 0 && m.order(n).CompareAndSwap(order, m.nextOrder()) {
-		point(PointPassOverAfter)
-		m.wakeFirst() // it depended on the one that went
-	}
-}
-
-// first returns the slot that has waited longest, 0 if nobody waits.
-func (m *mapping) first() int { return m.following(0) }
-
-// following returns the slot that waits next after the order number given.
-func (m *mapping) following(order uint64) (slot int) {
-	var best uint64
-	for n := 1; n <= m.used(); n++ {
-		if o := m.order(n).Load(); o > order && (best == 0 || o < best) {
-			slot, best = n, o
-		}
-	}
-	return slot
-}
-
-// preceding returns the slot that waits just before the order number given.
-func (m *mapping) preceding(order uint64) (slot int) {
-	var best uint64
-	for n := 1; n <= m.used(); n++ {
-		if o := m.order(n).Load(); o != 0 && o < order && o > best {
-			slot, best = n, o
-		}
-	}
-	return slot
-}
-
-// wakeFirst wakes the first of the queue, and tells whether there is one.
-func (m *mapping) wakeFirst() bool {
-	n := m.first()
-	if n != 0 {
-		rouse(m.wake(n))
-	}
-	return n != 0
-}
