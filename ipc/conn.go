@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -38,8 +37,9 @@ type ConnOptions struct {
 // directions over a Unix stream socket. Any number of goroutines may send and
 // receive; each message goes to one of the receivers, whole.
 type Conn struct {
-	sock   *net.UnixConn
+	sock   endpoint
 	raw    syscall.RawConn
+	way    way
 	name   string
 	limits proto.Limits
 	closed atomic.Bool
@@ -60,6 +60,23 @@ type Conn struct {
 	tx     sending
 	writeE error // sticky
 }
+
+// An endpoint is a socket, or one end of a pipe(2), in the netpoller.
+type endpoint interface {
+	SyscallConn() (syscall.RawConn, error)
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+	Close() error
+}
+
+// A way is in which directions a Conn carries messages.
+type way byte
+
+const (
+	bothWays    way = 0
+	receiveOnly way = 1
+	sendOnly    way = 2
+)
 
 // received and sending are what one call of the netpoller is about. They are fields,
 // and the functions that it calls are made once, so that a message costs no closure.
@@ -91,6 +108,10 @@ func (c *Conn) open(f *os.File, o ConnOptions) error {
 	if err != nil {
 		return err
 	}
+	return c.use(sock, bothWays, o)
+}
+
+func (c *Conn) use(sock endpoint, w way, o ConnOptions) error {
 	raw, err := sock.SyscallConn()
 	if err != nil {
 		sock.Close()
@@ -99,7 +120,7 @@ func (c *Conn) open(f *os.File, o ConnOptions) error {
 	if o.Name == "" {
 		o.Name = "peer"
 	}
-	c.sock, c.raw, c.name, c.limits = sock, raw, o.Name, o.Limits
+	c.sock, c.raw, c.way, c.name, c.limits = sock, raw, w, o.Name, o.Limits
 	c.oob = make([]byte, unix.CmsgSpace(4*maxEarly))
 	c.rx.f, c.tx.f = c.tryReceive, c.trySend
 	return nil
@@ -125,6 +146,26 @@ func Pipe() (*Conn, *Conn, error) {
 	return a, b, nil
 }
 
+// PipeOneWay returns the two ends of a wire that carries messages in one direction: the
+// first end receives, the second sends. It is a pipe(2), so that descriptors cannot be
+// passed over it (ErrHandle); the wrong direction is ErrDirection.
+func PipeOneWay() (receiver, sender *Conn, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	receiver, sender = new(Conn), new(Conn)
+	if err := receiver.use(r, receiveOnly, ConnOptions{}); err != nil {
+		w.Close()
+		return nil, nil, err
+	}
+	if err := sender.use(w, sendOnly, ConnOptions{}); err != nil {
+		receiver.Close()
+		return nil, nil, err
+	}
+	return receiver, sender, nil
+}
+
 // A Frame is one message as it came: the body, which is the receiver's, and the
 // descriptors, which the receiver has to close or to hand on.
 type Frame struct {
@@ -141,6 +182,9 @@ func (f Frame) Close() { CloseFDs(f.FDs) }
 // the middle of a message), and otherwise what the peer did wrong
 // (proto.ErrTooLarge, proto.ErrProtocol); from then on the Conn is not readable.
 func (c *Conn) ReadFrame() (Frame, error) {
+	if c.way == sendOnly {
+		return Frame{}, fmt.Errorf("ipc: receive: %w", ErrDirection)
+	}
 	c.rmu.Lock()
 	defer c.rmu.Unlock()
 	if c.readE != nil {
@@ -283,7 +327,12 @@ func (c *Conn) receive(p []byte) (int, error) {
 func (c *Conn) tryReceive(fd uintptr) bool {
 	rx := &c.rx
 	for {
-		rx.n, rx.fds, rx.err = receive(int(fd), rx.p, c.oob)
+		if c.way == receiveOnly {
+			rx.n, rx.err = unix.Read(int(fd), rx.p)
+			rx.n = max(rx.n, 0)
+		} else {
+			rx.n, rx.fds, rx.err = receive(int(fd), rx.p, c.oob)
+		}
 		if rx.err != unix.EINTR {
 			return rx.err != unix.EAGAIN
 		}
@@ -299,6 +348,12 @@ func (c *Conn) WriteFrame(fds []int, parts ...[]byte) error {
 	size := 0
 	for _, p := range parts {
 		size += len(p)
+	}
+	switch {
+	case c.way == receiveOnly:
+		return fmt.Errorf("ipc: send: %w", ErrDirection)
+	case c.way == sendOnly && len(fds) > 0:
+		return fmt.Errorf("ipc: send over a pipe: %w", ErrHandle)
 	}
 	head := proto.Header{Length: size, Descriptors: len(fds)}
 	if err := checkFrame(head, c.limits); err != nil {
@@ -368,6 +423,8 @@ func (c *Conn) trySend(fd uintptr) bool {
 		var n int
 		if len(tx.oob) == 0 && len(tx.bufs) == 1 {
 			n, tx.err = unix.Write(int(fd), tx.bufs[0]) // sendmsg costs more
+		} else if c.way == sendOnly {
+			n, tx.err = unix.Writev(int(fd), tx.bufs)
 		} else {
 			n, tx.err = unix.SendmsgBuffers(int(fd), tx.bufs, tx.oob, nil, unix.MSG_NOSIGNAL)
 		}
@@ -405,7 +462,7 @@ func (c *Conn) Send(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	return c.until(ctx, (*net.UnixConn).SetWriteDeadline, func() error {
+	return c.until(ctx, c.sock.SetWriteDeadline, func() error {
 		return c.WriteFrame(p.FDs, p.Bytes)
 	})
 }
@@ -415,7 +472,7 @@ func (c *Conn) Send(ctx context.Context, v any) error {
 // stays good. For the end of the Conn see ReadFrame.
 func (c *Conn) Recv(ctx context.Context, v any) error {
 	var f Frame
-	err := c.until(ctx, (*net.UnixConn).SetReadDeadline, func() (err error) {
+	err := c.until(ctx, c.sock.SetReadDeadline, func() (err error) {
 		f, err = c.ReadFrame()
 		return err
 	})
@@ -429,19 +486,19 @@ func (c *Conn) Recv(ctx context.Context, v any) error {
 
 // until runs do and makes its deadline pass when ctx ends; the error is that of
 // ctx then. Deadlines that others have set are not kept.
-func (c *Conn) until(ctx context.Context, set func(*net.UnixConn, time.Time) error, do func() error) error {
+func (c *Conn) until(ctx context.Context, set func(time.Time) error, do func() error) error {
 	if ctx.Done() == nil {
 		return do()
 	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		set(c.sock, time.Unix(1, 0))
+		set(time.Unix(1, 0))
 		close(ended)
 	})
 	err := do()
 	if !stop() {
 		<-ended
-		set(c.sock, time.Time{})
+		set(time.Time{})
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
 		return ctx.Err()
@@ -484,7 +541,10 @@ func (c *Conn) EncodeHandle() (proto.Handle, []int, error) {
 		return proto.Handle{}, nil, errors.New("ipc: a Conn with unread messages cannot be passed on: they would stay here")
 	}
 	fd, err := dup(c.raw)
-	return proto.Handle{Kind: handleConn}, []int{fd}, err
+	if err != nil {
+		return proto.Handle{}, nil, err
+	}
+	return proto.Handle{Kind: handleConn, Meta: []byte{byte(c.way)}}, []int{fd}, nil
 }
 
 // DecodeHandle implements proto.HandleDecoder.
@@ -493,5 +553,13 @@ func (c *Conn) DecodeHandle(h proto.Handle, fds []int) error {
 	if err != nil {
 		return err
 	}
-	return c.open(os.NewFile(uintptr(fd), "conn"), ConnOptions{})
+	f := os.NewFile(uintptr(fd), "conn") // in the netpoller if it is non-blocking, as a pipe's end is
+	switch {
+	case len(h.Meta) == 0 || len(h.Meta) == 1 && way(h.Meta[0]) == bothWays:
+		return c.open(f, ConnOptions{})
+	case len(h.Meta) == 1 && way(h.Meta[0]) <= sendOnly:
+		return c.use(f, way(h.Meta[0]), ConnOptions{})
+	}
+	f.Close()
+	return fmt.Errorf("%w: a conn of an unknown sort %x", ErrForeign, h.Meta)
 }

@@ -35,8 +35,15 @@ var (
 	ErrDone = errors.New("ipc: more items done than taken")
 
 	// ErrHandle: a value that holds a lock, a file or another handle was put into a
-	// queue. A ring in memory carries no descriptors; send it over a Conn.
-	ErrHandle = errors.New("ipc: a queue cannot carry handles")
+	// queue, or sent over a one-way pipe. Neither carries descriptors: send it over a
+	// duplex Conn.
+	ErrHandle = errors.New("ipc: no handles can be carried here")
+
+	// ErrDirection: a one-way Conn was used the wrong way round.
+	ErrDirection = errors.New("ipc: wrong direction of a one-way conn")
+
+	// ErrDenied: who dialled, or who listens, is another user.
+	ErrDenied = errors.New("ipc: peer is another user")
 
 	// ErrBroken: a frame could not be written whole, so nothing can follow it. The
 	// Conn is of no more use.

@@ -883,3 +883,26 @@ func (x *Queue) takeBack(n int, id ident) {
 	x.m.held(n).Store(0)
 	x.m.wakeAll(lineC)
 }
+
+// WaitReady waits until there is something to take, or the queue is shut.
+func (x *Queue) WaitReady(ctx context.Context) error {
+	me, err := x.m.takeSlot()
+	if err != nil {
+		return err
+	}
+	err = x.get.wait(ctx, me, (*looker)(x), nil)
+	if err == nil && x.get.first() != 0 {
+		x.m.wakeFirst(lineA) // the wake-up may have been for one who takes
+	}
+	runtime.KeepAlive(x)
+	return err
+}
+
+// looker is a Queue as those see it who only look.
+type looker Queue
+
+func (l *looker) try(int) (bool, error) { return l.count.Load() > 0 || l.shut.Load() != 0, nil }
+
+func (l *looker) ready(int) bool { return raised(l.getFlag) }
+
+func (l *looker) depends(int) []int { return nil }
