@@ -13,14 +13,14 @@ import (
 // SendBytes sends b as one message, without a copy: the same as Send of a []byte.
 func (c *Conn) SendBytes(ctx context.Context, b []byte) error {
 	head := proto.AppendBinHeader(make([]byte, 0, 8), len(b))
-	return c.until(ctx, c.sock.SetWriteDeadline, func() error { return c.WriteFrame(nil, head, b) })
+	return c.until(ctx, false, func() error { return c.writeFrameLocked(nil, head, b) })
 }
 
 // RecvBytes waits for a message that is bytes, and returns them.
 func (c *Conn) RecvBytes(ctx context.Context) ([]byte, error) {
 	var f Frame
-	err := c.until(ctx, c.sock.SetReadDeadline, func() (err error) {
-		f, err = c.ReadFrame()
+	err := c.until(ctx, true, func() (err error) {
+		f, err = c.readFrameLocked()
 		return err
 	})
 	if err != nil {
@@ -47,9 +47,7 @@ func (c *Conn) RecvBytesInto(ctx context.Context, buf []byte) (n int, err error)
 // WaitReady waits until a receive would not wait, or ctx ends: a message has begun to
 // come, or the end of the connection.
 func (c *Conn) WaitReady(ctx context.Context) error {
-	return c.until(ctx, c.sock.SetReadDeadline, func() error {
-		c.rmu.Lock()
-		defer c.rmu.Unlock()
+	return c.until(ctx, true, func() error {
 		if c.readE != nil || c.r < c.w || c.body != nil {
 			return nil
 		}

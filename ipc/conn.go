@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -44,7 +43,7 @@ type Conn struct {
 	limits proto.Limits
 	closed atomic.Bool
 
-	rmu   sync.Mutex
+	rmu   turn
 	in    []byte // received, not yet taken: in[r:w]
 	r, w  int
 	body  []byte // the frame under way, when it is larger than in
@@ -55,7 +54,7 @@ type Conn struct {
 	rx    received
 	readE error // sticky
 
-	wmu    sync.Mutex
+	wmu    turn
 	out    []byte
 	tx     sending
 	writeE error // sticky
@@ -123,7 +122,23 @@ func (c *Conn) use(sock endpoint, w way, o ConnOptions) error {
 	c.sock, c.raw, c.way, c.name, c.limits = sock, raw, w, o.Name, o.Limits
 	c.oob = make([]byte, unix.CmsgSpace(4*maxEarly))
 	c.rx.f, c.tx.f = c.tryReceive, c.trySend
+	c.rmu, c.wmu = make(turn, 1), make(turn, 1)
 	return nil
+}
+
+// A turn is a mutex that can be waited for until a context ends. It is part of a
+// deadline's meaning: who sets one has the turn, so that it is nobody else's.
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
+func (t turn) TryLock() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
+	}
 }
 
 // Pipe returns the two ends of a duplex wire. Either may be passed to another
@@ -182,11 +197,18 @@ func (f Frame) Close() { CloseFDs(f.FDs) }
 // the middle of a message), and otherwise what the peer did wrong
 // (proto.ErrTooLarge, proto.ErrProtocol); from then on the Conn is not readable.
 func (c *Conn) ReadFrame() (Frame, error) {
-	if c.way == sendOnly {
+	switch {
+	case c.sock == nil:
+		return Frame{}, ErrClosed
+	case c.way == sendOnly:
 		return Frame{}, fmt.Errorf("ipc: receive: %w", ErrDirection)
 	}
 	c.rmu.Lock()
 	defer c.rmu.Unlock()
+	return c.readFrameLocked()
+}
+
+func (c *Conn) readFrameLocked() (Frame, error) {
 	if c.readE != nil {
 		return Frame{}, c.readE
 	}
@@ -312,6 +334,10 @@ func (c *Conn) receive(p []byte) (int, error) {
 	if err == nil {
 		err = rx.err
 	}
+	if err == nil && len(c.fds) > 2*maxEarly {
+		// Checked here too: they could fill the table before the frame ends.
+		err = fmt.Errorf("%w: %d descriptors that no frame names", proto.ErrProtocol, len(c.fds))
+	}
 	switch {
 	case err == unix.ECONNRESET:
 		return 0, io.EOF // it died with something of ours unread
@@ -345,22 +371,29 @@ func (c *Conn) tryReceive(fd uintptr) bool {
 // os.ErrDeadlineExceeded if nothing was sent by then; otherwise ErrBroken, now and
 // from now on: the peer is gone, or has got a part only.
 func (c *Conn) WriteFrame(fds []int, parts ...[]byte) error {
+	switch {
+	case c.sock == nil:
+		return ErrClosed
+	case c.way == receiveOnly:
+		return fmt.Errorf("ipc: send: %w", ErrDirection)
+	}
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return c.writeFrameLocked(fds, parts...)
+}
+
+func (c *Conn) writeFrameLocked(fds []int, parts ...[]byte) error {
 	size := 0
 	for _, p := range parts {
 		size += len(p)
 	}
-	switch {
-	case c.way == receiveOnly:
-		return fmt.Errorf("ipc: send: %w", ErrDirection)
-	case c.way == sendOnly && len(fds) > 0:
+	if c.way == sendOnly && len(fds) > 0 {
 		return fmt.Errorf("ipc: send over a pipe: %w", ErrHandle)
 	}
 	head := proto.Header{Length: size, Descriptors: len(fds)}
 	if err := checkFrame(head, c.limits); err != nil {
 		return fmt.Errorf("ipc: send to %s: %w", c.name, err)
 	}
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
 	if c.writeE != nil {
 		return c.writeE
 	}
@@ -462,8 +495,8 @@ func (c *Conn) Send(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	return c.until(ctx, c.sock.SetWriteDeadline, func() error {
-		return c.WriteFrame(p.FDs, p.Bytes)
+	return c.until(ctx, false, func() error {
+		return c.writeFrameLocked(p.FDs, p.Bytes)
 	})
 }
 
@@ -472,8 +505,8 @@ func (c *Conn) Send(ctx context.Context, v any) error {
 // stays good. For the end of the Conn see ReadFrame.
 func (c *Conn) Recv(ctx context.Context, v any) error {
 	var f Frame
-	err := c.until(ctx, c.sock.SetReadDeadline, func() (err error) {
-		f, err = c.ReadFrame()
+	err := c.until(ctx, true, func() (err error) {
+		f, err = c.readFrameLocked()
 		return err
 	})
 	if err != nil {
@@ -486,7 +519,25 @@ func (c *Conn) Recv(ctx context.Context, v any) error {
 
 // until runs do and makes its deadline pass when ctx ends; the error is that of
 // ctx then. Deadlines that others have set are not kept.
-func (c *Conn) until(ctx context.Context, set func(time.Time) error, do func() error) error {
+func (c *Conn) until(ctx context.Context, receiving bool, do func() error) error {
+	switch {
+	case c.sock == nil:
+		return ErrClosed
+	case receiving && c.way == sendOnly || !receiving && c.way == receiveOnly:
+		return fmt.Errorf("ipc: %w", ErrDirection)
+	}
+	mu, set := c.wmu, c.sock.SetWriteDeadline
+	if receiving {
+		mu, set = c.rmu, c.sock.SetReadDeadline
+	}
+	if !mu.TryLock() { // first, so that an ended context polls
+		select {
+		case mu <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer mu.Unlock()
 	if ctx.Done() == nil {
 		return do()
 	}
@@ -516,7 +567,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.sock.SetWriteDeadl
 // Close closes this end and ends all calls that wait. The peer reads what was
 // sent, then io.EOF. Closing twice is fine.
 func (c *Conn) Close() error {
-	if c.closed.Swap(true) {
+	if c.sock == nil || c.closed.Swap(true) {
 		return nil
 	}
 	err := c.sock.Close()
@@ -535,9 +586,11 @@ func (c *Conn) EncodeHandle() (proto.Handle, []int, error) {
 	if c.sock == nil || c.closed.Load() {
 		return proto.Handle{}, nil, ErrClosed
 	}
-	c.rmu.Lock()
+	if !c.rmu.TryLock() {
+		return proto.Handle{}, nil, errors.New("ipc: a Conn that somebody receives from cannot be passed on")
+	}
 	defer c.rmu.Unlock()
-	if c.r != c.w || c.body != nil {
+	if c.r != c.w || c.body != nil || len(c.fds) > 0 {
 		return proto.Handle{}, nil, errors.New("ipc: a Conn with unread messages cannot be passed on: they would stay here")
 	}
 	fd, err := dup(c.raw)
@@ -554,12 +607,21 @@ func (c *Conn) DecodeHandle(h proto.Handle, fds []int) error {
 		return err
 	}
 	f := os.NewFile(uintptr(fd), "conn") // in the netpoller if it is non-blocking, as a pipe's end is
+	if c.sock != nil {
+		f.Close()
+		return errors.New("ipc: a Conn in use cannot be decoded into; decode into a new one")
+	}
 	switch {
 	case len(h.Meta) == 0 || len(h.Meta) == 1 && way(h.Meta[0]) == bothWays:
-		return c.open(f, ConnOptions{})
+		err = c.open(f, ConnOptions{})
 	case len(h.Meta) == 1 && way(h.Meta[0]) <= sendOnly:
-		return c.use(f, way(h.Meta[0]), ConnOptions{})
+		err = c.use(f, way(h.Meta[0]), ConnOptions{})
+	default:
+		f.Close()
+		err = fmt.Errorf("a conn of an unknown sort %x", h.Meta)
 	}
-	f.Close()
-	return fmt.Errorf("%w: a conn of an unknown sort %x", ErrForeign, h.Meta)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	return nil
 }

@@ -577,13 +577,13 @@ func TestLockRandomKills(t *testing.T) {
 		i := rand.IntN(len(procs))
 		if rand.IntN(4) == 0 {
 			procs[i].stop()
-			mustProgress(t, l, block, true)
+			mustProgress(t, l, block, procs[i].cmd.Process.Pid, true)
 			procs[i].signal(syscall.SIGCONT)
 			continue
 		}
 		procs[i].kill()
 		procs[i].Close()
-		mustProgress(t, l, block, false)
+		mustProgress(t, l, block, procs[i].cmd.Process.Pid, false)
 		procs[i] = startContender(t, x)
 	}
 	if wrong := block.Word(blockWrong).Load(); wrong != 0 {
@@ -594,17 +594,17 @@ func TestLockRandomKills(t *testing.T) {
 
 // mustProgress sees the lock change hands, or finds that it is the stopped process
 // that holds it.
-func mustProgress(t *testing.T, l *Lock, block *Block, stopped bool) {
+func mustProgress(t *testing.T, l *Lock, block *Block, pid int, stopped bool) {
 	t.Helper()
 	patience := deadline
 	if stopped {
-		patience = 50 * time.Millisecond
+		patience = time.Second // thrice the longest nap
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	h, err := l.Acquire(ctx)
-	if err != nil && !stopped {
-		t.Fatalf("nobody holds the lock up, and yet: %v", err)
+	if err != nil && (!stopped || l.x.Owner() != pid) {
+		t.Fatalf("process %d is stopped: %v; it does not hold the lock, and yet: %v", pid, stopped, err)
 	}
 	if err == nil {
 		inside(block, h)

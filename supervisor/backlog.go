@@ -51,6 +51,13 @@ func (b *backlog) take(p *place) (t *Pending, registered bool) {
 	return nil, true
 }
 
+// over tells that no ticket is left, and none will come.
+func (b *backlog) over() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed && len(b.queue) == 0
+}
+
 // unregister takes p off the idle places. If it is not there, something is in its
 // inbox.
 func (b *backlog) unregister(p *place) bool {

@@ -1,7 +1,10 @@
 package supervisor
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -38,7 +41,9 @@ func parseEntry(line []byte) (e logEntry, ok bool) {
 		return e, false
 	}
 	var raw map[string]any
-	if json.Unmarshal(line, &raw) != nil {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber() // a large id is no float
+	if d.Decode(&raw) != nil || d.More() {
 		return e, false
 	}
 	level, _ := raw["@level"].(string)
@@ -47,9 +52,9 @@ func parseEntry(line []byte) (e logEntry, ok bool) {
 	if e.level == hclog.NoLevel || !ok {
 		return e, false
 	}
-	for k, v := range raw {
+	for _, k := range slices.Sorted(maps.Keys(raw)) {
 		if !strings.HasPrefix(k, "@") {
-			e.fields = append(e.fields, k, v)
+			e.fields = append(e.fields, k, raw[k])
 		}
 	}
 	return e, true

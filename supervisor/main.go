@@ -13,8 +13,8 @@ type ExitCode int
 
 func (c ExitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
 
-// exitGrace is what daemons and finalizers have at the end of the program.
-const exitGrace = defaultGrace
+// exitGrace is what daemons, and then finalizers, have at the end of the program; a variable for the test.
+var exitGrace = defaultGrace
 
 // Main is the whole main function of a program that has worker processes: call it
 // first, with nothing before it but what every process of the program needs. In a
@@ -45,23 +45,23 @@ func Main(run func(ctx context.Context) error) {
 
 // atExit applies the exit rules and returns the status.
 func atExit(err error) int {
-	errs := []error{err}
 	for _, p := range pools.list() {
 		p.Terminate()
 	}
 	for _, p := range pools.list() {
 		p.Join(context.Background())
 	}
-	errs = append(errs, stopChildren(context.Background(), exitGrace))
+	errs := []error{stopChildren(context.Background(), exitGrace)}
 	ctx, cancel := context.WithTimeout(context.Background(), exitGrace)
 	defer cancel()
 	errs = append(errs, runFinalizers(ctx))
 	if isSubreaper.Load() {
 		errs = append(errs, killDescendants(cleanUpLimit))
 	}
-	return statusOf(errors.Join(errs...))
+	return max(statusOf(err), statusOf(errors.Join(errs...)))
 }
 
+// statusOf returns the status for an error, which it prints unless it is an ExitCode.
 func statusOf(err error) int {
 	if err == nil {
 		return exitDone

@@ -87,7 +87,7 @@ func (p *place) welcome() proto.Welcome {
 func (p *place) run() {
 	defer p.leave()
 	for {
-		if p.w == nil && p.fill() != nil {
+		if p.w == nil && (p.pool.backlog.over() || p.fill() != nil) {
 			return
 		}
 		t, more := p.next()
@@ -103,7 +103,7 @@ func (p *place) run() {
 // fill starts a process, again and again as the policy allows. Otherwise the pool
 // fails with the error.
 func (p *place) fill() error {
-	for {
+	for p.pool.terminated.Err() == nil {
 		p.set(func(s *PlaceStatus) { s.State, s.PID = PlaceStarting, 0 })
 		w, err := p.startWorker(p.pool.terminated) // it has no ticket yet, so it needs no grace
 		if err == nil {
@@ -129,9 +129,9 @@ func (p *place) fill() error {
 		select {
 		case <-time.After(after):
 		case <-p.pool.terminated.Done():
-			return err
 		}
 	}
+	return context.Cause(p.pool.terminated)
 }
 
 // seat makes w the place's process.

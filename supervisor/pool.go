@@ -106,8 +106,9 @@ type Pool struct {
 	terminate  context.CancelCauseFunc
 	kill       context.CancelCauseFunc
 
-	out   sync.Mutex    // one line at a time
+	out   sync.Mutex    // one line at a time; held while Stdout takes it
 	ended chan struct{} // closed when all places have ended
+	mu    sync.Mutex
 	tasks []string
 	err   atomic.Pointer[error] // why the pool failed
 }
@@ -139,6 +140,9 @@ func NewPool(ctx context.Context, o PoolOptions) (*Pool, error) {
 	for n := range o.Workers {
 		place, err := newPlace(p, n+1)
 		if err != nil {
+			for _, place := range p.places {
+				place.board.Close()
+			}
 			p.abandon()
 			return nil, err
 		}
@@ -191,14 +195,14 @@ func (p *Pool) abandon() { p.kill(ErrClosed) }
 // Tasks returns the names of the tasks that the workers know, as the first of them
 // said.
 func (p *Pool) Tasks() []string {
-	p.out.Lock()
-	defer p.out.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return slices.Clone(p.tasks)
 }
 
 func (p *Pool) knows(tasks []string) {
-	p.out.Lock()
-	defer p.out.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.tasks == nil {
 		p.tasks = tasks
 	}
@@ -240,16 +244,26 @@ func (p *Pool) Submit(ctx context.Context, t Ticket) (*Pending, error) {
 		}
 	}
 	pending.detach = context.AfterFunc(ctx, func() { p.cancel(pending, context.Cause(ctx)) })
-	queued, ok := p.backlog.put(pending)
-	if !queued {
-		<-p.room
-	}
-	if !ok {
+	if !p.enqueue(pending) {
 		pending.detach()
 		closePayload(t.Args)
 		return nil, p.refusal()
 	}
 	return pending, nil
+}
+
+// enqueue gives a ticket that has room to an idle place, or queues it; false: the backlog is closed.
+func (p *Pool) enqueue(t *Pending) bool {
+	queued, ok := p.backlog.put(t)
+	if !queued {
+		<-p.room
+	}
+	select {
+	case <-t.cancelled: // perhaps too early to find it in the queue
+		p.withdraw(t)
+	default:
+	}
+	return ok
 }
 
 func (p *Pool) accepts(t Ticket) error {
@@ -281,9 +295,14 @@ func (p *Pool) refusal() error {
 func (p *Pool) cancel(t *Pending, cause error) {
 	t.cause = cause
 	close(t.cancelled)
+	p.withdraw(t)
+}
+
+// withdraw ends a cancelled ticket, if no place has it.
+func (p *Pool) withdraw(t *Pending) {
 	if p.backlog.remove(t) {
 		<-p.room
-		t.finish(Result{Outcome: OutcomeCancelled, Err: notBegun(cause)})
+		t.finish(Result{Outcome: OutcomeCancelled, Err: notBegun(t.cause)})
 	}
 }
 

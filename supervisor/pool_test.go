@@ -237,6 +237,7 @@ func TestPoolErrors(t *testing.T) {
 	}
 }
 
+// PITFALLS 9: every way to end becomes the ticket's result.
 func TestPoolEndings(t *testing.T) {
 	p := newTestPool(t, testOptions(2))
 	for _, c := range []struct {

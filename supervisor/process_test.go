@@ -173,7 +173,7 @@ func TestInheritedDescriptor(t *testing.T) {
 }
 
 // A child's descriptors do not depend on how many siblings it has (SEMANTICS 10), and none of theirs leaks
-// into it: otherwise end of file would not be seen when one of them dies.
+// into it (PITFALLS 12): otherwise end of file would not be seen when one of them dies.
 func TestDescriptorsDoNotGrowWithSiblings(t *testing.T) {
 	checkLeaks(t)
 	count := func() string {
@@ -200,6 +200,7 @@ func TestDescriptorsDoNotGrowWithSiblings(t *testing.T) {
 	}
 }
 
+// PITFALLS 23: one waiter, whose finding is published once, to all.
 func TestJoinFromManyGoroutines(t *testing.T) {
 	checkLeaks(t)
 	stdin, w, err := os.Pipe()
@@ -342,6 +343,7 @@ func TestSentinel(t *testing.T) {
 	}
 }
 
+// PITFALLS 13, within the group.
 func TestKillReachesGroup(t *testing.T) {
 	checkLeaks(t)
 	for _, test := range []struct {
@@ -518,7 +520,7 @@ func threads(t *testing.T) int {
 	return len(tasks)
 }
 
-// The death signal belongs to the thread that started the child (golang/go#27505). A child started the
+// PITFALLS 33: the death signal belongs to the thread that started the child (golang/go#27505). A child started the
 // ordinary way, from a thread that is retired, is the control: without it this test would prove nothing.
 func TestDeathSignalWaitsForTheProcess(t *testing.T) {
 	checkLeaks(t)

@@ -46,7 +46,7 @@ func (p *place) startWorker(ctx context.Context) (*worker, error) {
 	stop := context.AfterFunc(ctx, func() { w.proc.Kill() })
 	w.conn.SetReadDeadline(time.Now().Add(p.pool.opts.StartTimeout))
 	w.hello, err = greet(w.conn, p.welcome(), p.board)
-	if !stop() && err == nil {
+	if !stop() {
 		err = context.Cause(ctx)
 	}
 	if err != nil {

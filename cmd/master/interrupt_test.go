@@ -38,7 +38,7 @@ func TestCtrlC(t *testing.T) {
 		term.press(t, ctrlC)
 		p.shows(&term.screen, "finishing 2 running tickets, starting no more; Ctrl-C again ends what runs", 1)
 		g.open(t, 2)
-		p.exits(exitInterrupted)
+		term.leave(p)
 		checkSteps(t, term.screen.String(), 1, 0, 0)
 		checkScreen(t, term, "held: interrupted; 5 tickets in ", ", 2 ok, 3 cancelled", "  3 cancelled, 3 of them before they began")
 		checkRow(t, results()["a"], outcomeOK, 1)
@@ -51,7 +51,7 @@ func TestCtrlC(t *testing.T) {
 		term.press(t, ctrlC)
 		p.shows(&term.screen, steps[0], 1)
 		term.press(t, ctrlC)
-		p.exits(exitInterrupted)
+		term.leave(p)
 		checkSteps(t, term.screen.String(), 1, 1, 0)
 		checkScreen(t, term, "held: interrupted; 5 tickets in ", ", 0 ok, 5 cancelled", "  5 cancelled, 3 of them before they began")
 		if n := strings.Count(term.screen.String(), "ends as told"); n != 2 {
@@ -66,7 +66,7 @@ func TestCtrlC(t *testing.T) {
 			term.press(t, ctrlC)
 			p.shows(&term.screen, steps[i], 1)
 		}
-		p.exits(exitInterrupted)
+		term.leave(p)
 		checkSteps(t, term.screen.String(), 1, 1, 1)
 		checkScreen(t, term, "held: interrupted; 5 tickets in ", ", 0 ok, 5 cancelled")
 		checkFailure(t, results()["a"], outcomeCancelled, 1, "cancelled", "signal: killed")
@@ -75,14 +75,14 @@ func TestCtrlC(t *testing.T) {
 		g := newGate(t)
 		p, term, _ := pressable(t, shell("a", alert+g.script("a")), shell("b", alert+g.script("b")))
 		p.signal(syscall.SIGTERM)
-		p.exits(exitInterrupted)
+		term.leave(p)
 		checkSteps(t, term.screen.String(), 0, 1, 0)
 	})
 	t.Run("the terminal is closed", func(t *testing.T) {
 		g := newGate(t)
 		p, term, results := pressable(t, g.ticket("a"), g.ticket("b"))
 		term.Close()
-		p.exits(exitInterrupted)
+		term.leave(p)
 		checkFailure(t, results()["a"], outcomeCancelled, 1, "cancelled", "")
 	})
 	t.Run("Ctrl-\\", func(t *testing.T) { // the way out of the Go runtime: nobody is asked, and nobody is left

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,7 @@ import (
 type terminal struct {
 	*os.File
 	screen stream
+	read   chan struct{} // closed when all that was written has been read
 }
 
 // startOnTerminal runs the built master as a shell in a terminal would: in the foreground of a session of its own. What
@@ -37,20 +39,19 @@ func startOnTerminal(t *testing.T, args ...string) (*program, *terminal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := &terminal{File: ptmx}
+	term := &terminal{File: ptmx, read: make(chan struct{})}
 	p := start(t, setup{program: builtProgram(t, "master"), before: func(c *exec.Cmd) {
 		c.Stdin, c.Stdout, c.Stderr = tty, tty, tty
 		c.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
 	}}, args...)
 	tty.Close()
-	read := make(chan struct{})
 	go func() {
-		defer close(read)
+		defer close(term.read)
 		io.Copy(&term.screen, ptmx) // EIO when nobody has the other side any more
 	}()
 	t.Cleanup(func() {
 		ptmx.Close()
-		<-read
+		<-term.read
 	})
 	return p, term
 }
@@ -63,6 +64,17 @@ func control(t *testing.T, f *os.File, do func(fd int) error) {
 	}
 	if e := rc.Control(func(fd uintptr) { err = do(int(fd)) }); e != nil || err != nil {
 		t.Fatal(e, err)
+	}
+}
+
+// leave waits for the end of the master, and for what it wrote last.
+func (term *terminal) leave(p *program) {
+	p.t.Helper()
+	p.exits(exitInterrupted)
+	select {
+	case <-term.read:
+	case <-time.After(patience):
+		p.t.Fatalf("master has ended, but somebody still has the terminal: %v", marked(p.mark))
 	}
 }
 

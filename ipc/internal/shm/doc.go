@@ -33,10 +33,17 @@
 // and the canceller wakes its successor. (The idea is that of a CLH queue lock:
 // look at your predecessor only.)
 //
-// A stopped process is not dead and keeps what it holds. One that was stopped
-// after it was woken, and before it took what it was woken for, would hold up the
-// others; for that case alone every sleeper looks again by itself after
-// [relookMin], doubling to [relookMax].
+// A stopped process is not dead and keeps what it holds. But it does not look: one
+// that was woken, or whose watch has told it of a death, does nothing until it goes on.
+// So that those behind it do not wait for that, every sleeper looks again by itself
+// after [relookMin], doubling to [relookMax]: at the owner, and at the first of the
+// queue, which goes to the end if it was woken and has not come. The same look covers a
+// process that dies between giving a handoff lock up and waking: nobody watches that.
+//
+// Two things make a living process look dead, and both are for its user to avoid: a
+// segment that is used in two time namespaces (refused for pid namespaces), and a
+// program that replaces itself by exec while it holds something looks alive without
+// being the owner any more.
 //
 // # Memory
 //

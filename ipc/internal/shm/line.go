@@ -64,7 +64,12 @@ func (l *line) wait(ctx context.Context, me int, w waiter, early <-chan struct{}
 		pause()
 	}
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, l.nudge)
+		// It may have begun when stop is called, and nobody waits for it: so it keeps the
+		// memory mapped, through w.
+		stop := context.AfterFunc(ctx, func() {
+			l.nudge()
+			runtime.KeepAlive(w)
+		})
 		defer stop()
 	}
 	runtime.Gosched() // who could end the wait may need this very thread
@@ -74,8 +79,14 @@ func (l *line) wait(ctx context.Context, me int, w waiter, early <-chan struct{}
 func (l *line) stand(ctx context.Context, me int, w waiter) error {
 	m, n := l.m, l.number
 	point(PointWaitBeforeOrder)
-	m.order(n, me).Store(m.nextOrder())
+	order := m.nextOrder()
+	point(PointWaitHasOrder)
+	m.order(n, me).Store(order)
 	point(PointWaitAfterOrder)
+	// Who drew a later number and stored it earlier depends on this one now.
+	if next := l.following(order); next != 0 {
+		rouse(m.wake(n, next))
+	}
 	for nap := relookMin; ; nap = min(2*nap, relookMax) {
 		m.wake(n, me).Store(0)
 		ok, err := w.try(me)
@@ -98,6 +109,8 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 		if w.ready(me) && l.watch(me, w) {
 			sleep(m.wake(n, me), nap)
 			if m.wake(n, me).Load() == 0 {
+				// The first in line may be stopped, and then sees no death.
+				l.bury(me, w.depends(me))
 				l.passOver(me)
 			}
 		}
@@ -144,6 +157,15 @@ func (l *line) watchSlots(me int, slots ...int) bool {
 		}
 	}
 	return false
+}
+
+// bury repairs those of the slots whose processes are dead.
+func (l *line) bury(me int, slots []int) {
+	for _, n := range slots {
+		if id := ident(l.m.ident(n).Load()); n != me && id != 0 && !alive(id) {
+			l.m.repair(n, id)
+		}
+	}
 }
 
 func firstDead(ids []ident) ident {

@@ -72,6 +72,16 @@ func (x *Mutex) Holds(token uint64) bool {
 // Waiting returns how many processes stand in line.
 func (x *Mutex) Waiting() int { return x.line.waiting() }
 
+// Owner returns the pid of the process that holds the mutex, 0 if none does. It may be
+// another one when the caller looks at the answer.
+func (x *Mutex) Owner() int {
+	defer runtime.KeepAlive(x)
+	if owner := int(x.word.Load() & ownerMask); owner != 0 {
+		return ident(x.m.ident(owner).Load()).pid()
+	}
+	return 0
+}
+
 // TryAcquire acquires the mutex if that is possible without waiting. An owner
 // found dead does not stand in the way.
 func (x *Mutex) TryAcquire() (h Holding, ok bool, err error) {
@@ -83,12 +93,19 @@ func (x *Mutex) TryAcquire() (h Holding, ok bool, err error) {
 	if ok || err != nil {
 		return h, ok, err
 	}
-	if owner := int(x.word.Load() & ownerMask); owner != 0 && !x.handoff {
-		if id := ident(x.m.ident(owner).Load()); id != 0 && !alive(id) {
-			x.m.repair(owner, id)
-		}
-	}
+	x.buryOwner(me)
 	return x.grab(me, flagDied)
+}
+
+// buryOwner takes the mutex from an owner that is dead.
+func (x *Mutex) buryOwner(me int) {
+	owner := int(x.word.Load() & ownerMask)
+	if owner == 0 || owner == me || x.handoff {
+		return
+	}
+	if id := ident(x.m.ident(owner).Load()); id != 0 && !alive(id) {
+		x.m.repair(owner, id)
+	}
 }
 
 // Acquire waits until it has the mutex or ctx ends, and returns the error of ctx

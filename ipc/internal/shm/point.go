@@ -16,6 +16,7 @@ const (
 	PointAcquireBeforeCAS
 	PointAcquireAfterCAS
 	PointWaitBeforeOrder
+	PointWaitHasOrder
 	PointWaitAfterOrder
 	PointWaitBeforeFlag
 	PointWaitAfterFlag
@@ -60,6 +61,7 @@ var pointNames = [numPoints]string{
 	PointAcquireBeforeCAS:   "acquire: before the state word",
 	PointAcquireAfterCAS:    "acquire: after the state word",
 	PointWaitBeforeOrder:    "wait: before queueing",
+	PointWaitHasOrder:       "wait: between drawing a number and queueing",
 	PointWaitAfterOrder:     "wait: after queueing",
 	PointWaitBeforeFlag:     "wait: before the waiters flag",
 	PointWaitAfterFlag:      "wait: after the waiters flag",

@@ -56,6 +56,7 @@ type mapping struct {
 	own    atomic.Uint32 // number of the own slot; 0: none yet, or closed
 	attach sync.Mutex    // held while the own slot is taken, or own changes
 	taken  int           // number of the own slot, also when closed
+	as     ident         // under which it was taken
 	id     [16]byte
 
 	fd descriptor
@@ -176,6 +177,7 @@ func (s *Segment) Object() any { return s.obj }
 // Name returns the name given at creation.
 func (s *Segment) Name() string {
 	name := string(s.m.mem[offName : offName+NameSize])
+	runtime.KeepAlive(s)
 	return strings.TrimRight(name, "\x00")
 }
 
@@ -183,7 +185,10 @@ func (s *Segment) Name() string {
 func (s *Segment) ID() [16]byte { return s.m.id }
 
 // Flags returns the flags given at creation.
-func (s *Segment) Flags() uint64 { return s.m.u64(offFlags).Load() }
+func (s *Segment) Flags() uint64 {
+	defer runtime.KeepAlive(s)
+	return s.m.u64(offFlags).Load()
+}
 
 // State returns the bytes behind the table, as many as were asked for and up to the
 // end of the page. They are good as long as s is reachable.
@@ -195,7 +200,10 @@ func (s *Segment) Word(i int) *atomic.Uint64 {
 }
 
 // Dup returns a new descriptor of the segment, to be sent to another process.
-func (s *Segment) Dup() (int, error) { return s.m.fd.dup() }
+func (s *Segment) Dup() (int, error) {
+	defer runtime.KeepAlive(s)
+	return s.m.fd.dup()
+}
 
 // Close gives up what this process holds, the watches and the descriptor, and
 // wakes its own waiters. What it held counts as the holding of a dead process.

@@ -2,7 +2,9 @@ package shm
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
+	"time"
 )
 
 // Slots are numbered from 1, so that 0 can mean nobody in the state word.
@@ -42,10 +44,15 @@ func (m *mapping) takeSlot() (int, error) {
 		m.sweep()
 		n = m.claim(me.ident)
 	}
+	for try := 0; n == 0 && try < 100 && m.mine(me.ident); try++ {
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+		n = m.claim(me.ident)
+	}
 	if n == 0 {
 		return 0, fmt.Errorf("%w: all %d slots are taken", ErrFull, m.slots)
 	}
-	m.taken = n
+	m.taken, m.as = n, me.ident
 	m.own.Store(uint32(n))
 	return n, nil
 }
@@ -67,6 +74,17 @@ func (m *mapping) claim(id ident) int {
 	return 0
 }
 
+// mine tells whether this process has a slot already: that of a mapping that was
+// closed, and waits for the garbage collector.
+func (m *mapping) mine(id ident) bool {
+	for n := 1; n <= m.used(); n++ {
+		if m.ident(n).Load() == uint64(id) {
+			return true
+		}
+	}
+	return false
+}
+
 // sweep repairs the slots of all processes that are dead.
 func (m *mapping) sweep() {
 	for n := 1; n <= m.used(); n++ {
@@ -86,9 +104,9 @@ func (m *mapping) leave() {
 	if m.taken == 0 {
 		return
 	}
-	m.disown(m.taken, ident(m.ident(m.taken).Load()))
+	m.disown(m.taken, m.as)
 	if m.kind == KindBarrier {
-		m.buryParty(m.taken, ident(m.ident(m.taken).Load()))
+		m.buryParty(m.taken, m.as)
 	}
 	if m.kind != KindQueue { // there a copy may be under way; see detach
 		m.held(m.taken).Store(0)
@@ -105,7 +123,7 @@ func (m *mapping) detach() {
 		return
 	}
 	point(PointDetachBefore)
-	m.repair(m.taken, ident(m.ident(m.taken).Load()))
+	m.repair(m.taken, m.as)
 	point(PointDetachAfter)
 }
 
@@ -122,17 +140,20 @@ func (m *mapping) repair(n int, id ident) {
 	}
 	for line := range numLines {
 		point(PointRepairBeforeOrder)
-		if order := m.order(line, n).Load(); order != 0 && m.ident(n).Load() == uint64(id) {
-			m.order(line, n).CompareAndSwap(order, 0)
+		// Somebody who still found it alive may be passing it over: then the order number
+		// is another one now.
+		order := m.order(line, n)
+		for o := order.Load(); o != 0 && m.ident(n).Load() == uint64(id); o = order.Load() {
+			order.CompareAndSwap(o, 0)
 		}
 		point(PointRepairAfterOrder)
 	}
 	if m.kind == KindQueue && !m.buryUser(n, id) {
 		return // not now: the slot stays, so that somebody comes again
 	}
-	if held := m.held(n).Load(); held != 0 && m.ident(n).Load() == uint64(id) {
+	for h := m.held(n).Load(); h != 0 && m.ident(n).Load() == uint64(id); h = m.held(n).Load() {
 		point(PointRepairBeforeHeld)
-		m.held(n).CompareAndSwap(held, 0)
+		m.held(n).CompareAndSwap(h, 0)
 		point(PointRepairAfterHeld)
 	}
 	m.ident(n).CompareAndSwap(uint64(id), 0)

@@ -39,9 +39,10 @@ func alive(id ident) bool {
 	death.mu.Lock()
 	w := death.watched[id]
 	death.mu.Unlock()
-	if w != nil {
-		return !w.isDead()
+	if w != nil && w.isDead() {
+		return false
 	}
+	// Not by the watch alone: if it was given up just now, it says nothing.
 	file, err := openPidfd(id)
 	if err != nil {
 		return !errors.Is(err, errDead)
@@ -124,8 +125,9 @@ func (r *registry) wait(w *watch) {
 // openPidfd opens the process id itself, not another one that got its pid.
 func openPidfd(id ident) (*os.File, error) {
 	fd, err := unix.PidfdOpen(id.pid(), 0)
-	if err == unix.ESRCH || err == unix.EINVAL {
-		// EINVAL: the pid is that of a thread now, so the process is no more.
+	if err == unix.ESRCH || err == unix.EINVAL || err == unix.ENOENT {
+		// EINVAL, and ENOENT since Linux 6.16: the pid is that of a thread now, so the
+		// process is no more.
 		return nil, errDead
 	}
 	if err != nil {
@@ -133,6 +135,12 @@ func openPidfd(id ident) (*os.File, error) {
 	}
 	// Read after the open: if the start time is still the right one, so is the pidfd.
 	start, err := startTime(id.pid())
+	if err != nil && !readable(uintptr(fd)) {
+		// It lives, whoever it is; only its start time cannot be read (no descriptor is
+		// left, /proc hides it).
+		unix.Close(fd)
+		return nil, err
+	}
 	if err != nil || makeIdent(id.pid(), start) != id {
 		unix.Close(fd)
 		return nil, errDead

@@ -1,0 +1,70 @@
+// Package supervisor starts operating-system processes, gives them work, and sees to it that none of them outlives
+// its purpose. It is what Python's multiprocessing calls Process and Pool, on real PIDs.
+//
+// A [Process] is one child, used once: started by exec, never by a bare fork, leader of a group of its own, waited for by
+// one goroutine through its pidfd. A [Task] is a function with a name, by which another process finds it. A [Pool]
+// is a number of worker places; each keeps itself filled with a process, takes a [Ticket] at a time, and keeps it
+// until there is one [Result].
+//
+// # The way of a ticket
+//
+//	Submit ──▶ backlog ──▶ place 1 ═══frames═══▶ worker process ──▶ task
+//	  │                    place 2 ═══    ▲                          │
+//	  ▼                    place 3 ═══    │ descriptor 3             │
+//	Pending ◀── Result ◀── the same place ◀═══════frame══════════════┘
+//
+//	accepted     by [Pool.Submit], which waits while the backlog is full: that is the back-pressure
+//	waiting      in the master, not in a pipe: it can be cancelled at once
+//	taken        by one place; it never changes hands after that
+//	under way    one request on the place's own socket pair, shared with nobody
+//	answered     value or fault; what a process has written before its death counts
+//	died         the process ended without an answer: an attempt is over, another process is started
+//	finished     exactly once, with what became of it: see [Outcome]
+//
+// There is exactly one Result to each accepted ticket, whatever dies. Execution is at most once with one attempt, at
+// least once with more. A death that comes before a ticket has begun costs it no attempt; a death when idle
+// costs nobody anything. No two workers share a lock, a pipe or a page, so a dying one can hurt its own ticket only.
+//
+// # The end
+//
+// Everything ends by the same road: the task's context; after the grace SIGTERM to the group; after half of it
+// again SIGKILL; reaped; its output delivered; its result given. No step needs the help of what it ends.
+//
+// [Main] is the main function of a program with workers. In a worker it serves; in the master it applies the exit
+// rules: pools and daemonic children are ended, others are joined, finalizers run. And when the master dies without
+// being asked, by SIGKILL say, the kernel tells its workers, and each takes all its descendants with it.
+//
+// # Python
+//
+//	multiprocessing                   here
+//	Process(target, args).start()     Start(Spec{…}) runs a program; a function is a Task
+//	p.pid, p.name, p.daemon           Process.PID, Process.Name, Spec.Daemon
+//	p.join(timeout)                   Process.Join(ctx)
+//	p.exitcode                        Process.Exit, Exit.Status: 0, n or −signal; nothing before the end
+//	p.terminate(), p.kill()           Process.Terminate, Process.Kill: the whole group
+//	p.sentinel                        Process.Done, a channel; Process.Sentinel, a descriptor
+//	p.close()                         Process.Close
+//	active_children()                 ActiveChildren
+//	atexit, util.Finalize             AtExit
+//	if __name__ == "__main__":        Main
+//	Pool(n)                           NewPool(ctx, PoolOptions{Workers: n})
+//	pool.apply(f, (x,))               Task.Call(ctx, pool, x)
+//	pool.apply_async(f, (x,))         Task.Submit(ctx, pool, x), a Future
+//	r.get(timeout)                    Future.Get(ctx)
+//	RemoteTraceback                   proto.Fault: Kind, Text, Stack
+//	WorkerLostError, a hang           WorkerDiedError: which, how, and its last words
+//	pool.close(); pool.join()         Pool.Close
+//	pool.terminate()                  Pool.Terminate, then Pool.Join
+//
+// Differences that matter: a worker is never forked from a running program, so it inherits no lock that somebody
+// holds; a ticket can be cancelled and has a time limit; locks, pipes and files may stand anywhere in an argument;
+// arguments and results are MessagePack, so errors and values travel as data, and no message names code to run.
+//
+// # Limits
+//
+// Linux 5.4 or later. One ticket at a time in a worker. An argument or a result has 64 MiB at most. Starts happen
+// one after another, from one thread that lives as long as the process: the kernel's parent-death signal is bound to
+// it. A program that is SIGKILLed together with a worker in the same instant may leave that worker's descendants
+// behind. A master that is no subreaper (see [SetSubreaper]) does not find what double-forked away from a worker
+// that was SIGKILLed.
+package supervisor
