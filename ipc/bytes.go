@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/seed-185a7250/multiproc/proto"
@@ -12,65 +11,103 @@ import (
 
 // SendBytes sends b as one message, without a copy: the same as Send of a []byte.
 func (c *Conn) SendBytes(ctx context.Context, b []byte) error {
-	head := proto.AppendBinHeader(make([]byte, 0, 8), len(b))
-	return c.until(ctx, false, func() error { return c.writeFrameLocked(nil, head, b) })
+	if err := c.usable(receiveOnly); err != nil {
+		return err
+	}
+	head := proto.AppendBinHeader(make([]byte, 0, maxBinHead), len(b))
+	return c.sendWithin(ctx, nil, head, b)
 }
 
-// RecvBytes waits for a message that is bytes, and returns them.
+// RecvBytes waits for a message that is bytes, until ctx ends, and returns them. Another
+// message is lost, with an error (proto.ErrProtocol).
 func (c *Conn) RecvBytes(ctx context.Context) ([]byte, error) {
-	var f Frame
-	err := c.until(ctx, true, func() (err error) {
-		f, err = c.readFrameLocked()
-		return err
-	})
+	f, err := c.recv(ctx)
 	if err != nil {
 		return nil, err
 	}
 	f.Close()
-	return proto.ParseBin(f.Body)
+	b, err := proto.ParseBin(f.Body)
+	if err != nil {
+		return nil, fmt.Errorf("ipc: receive from %s: %w", c.name, err)
+	}
+	return b, nil
 }
 
-// RecvBytesInto waits for a message that is bytes, and copies them into buf. If they
-// are more, the message is lost, and the error (proto.ErrTooLarge) tells how many they
-// are.
+const maxBinHead = 5 // bytes before the content of a bin
+
+// RecvBytesInto waits for a message that is bytes, until ctx ends, and reads them into
+// buf, whose content is undefined after an error. If they are more, the message is lost,
+// and the error (proto.ErrTooLarge) tells how many they are.
 func (c *Conn) RecvBytesInto(ctx context.Context, buf []byte) (n int, err error) {
-	b, err := c.RecvBytes(ctx)
-	if err != nil {
+	if err := c.usable(sendOnly); err != nil {
 		return 0, err
 	}
-	if len(b) > len(buf) {
-		return 0, fmt.Errorf("ipc: receive from %s: %w: %d bytes for a buffer of %d", c.name, proto.ErrTooLarge, len(b), len(buf))
-	}
-	return copy(buf, b), nil
-}
-
-// WaitReady waits until a receive would not wait, or ctx ends: a message has begun to
-// come, or the end of the connection.
-func (c *Conn) WaitReady(ctx context.Context) error {
-	return c.until(ctx, true, func() error {
-		if c.readE != nil || c.r < c.w || c.body != nil {
-			return nil
-		}
-		err := c.fill()
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
+	var lost error
+	err = c.rmu.do(ctx, func() error {
+		return c.reading(func() (err error) {
+			n, lost, err = c.readBin(buf)
 			return err
-		case c.closed.Load():
-			c.readE = ErrClosed
-		case err == io.EOF:
-			c.readE = io.EOF
-		default:
-			c.readE = fmt.Errorf("ipc: receive from %s: %w", c.name, err)
-		}
-		return nil
+		})
 	})
+	if err == nil && lost != nil {
+		return 0, fmt.Errorf("ipc: receive from %s: %w", c.name, lost)
+	}
+	return n, err
 }
 
-// Poll tells whether a receive would not wait.
-func (c *Conn) Poll() bool {
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	return c.WaitReady(ended) == nil
+// readBin reads the next frame into buf; lost is why the message is none for buf.
+func (c *Conn) readBin(buf []byte) (n int, lost, err error) {
+	if c.body == nil {
+		if err := c.readHeader(); err != nil {
+			return 0, nil, err
+		}
+		if k, size := c.binHead(); k > 0 && size <= len(buf) && k+size == c.head.Length {
+			return c.readContent(k, buf[:size])
+		}
+		c.body = make([]byte, min(c.head.Length, firstBody))
+	}
+	// What was begun by another call, does not fit or is not plain.
+	f, err := c.readFrame()
+	if err != nil {
+		return 0, nil, err
+	}
+	f.Close()
+	b, lost := proto.ParseBin(f.Body)
+	if lost == nil && len(b) > len(buf) {
+		lost = fmt.Errorf("%w: %d bytes for a buffer of %d", proto.ErrTooLarge, len(b), len(buf))
+	}
+	return copy(buf, b), lost, nil
+}
+
+// binHead returns the length of the bin's head and of its content, if that much is here.
+func (c *Conn) binHead() (k, size int) {
+	for k = 2; k <= min(maxBinHead, c.w-c.r, c.head.Length); k++ {
+		// The head is right if the one for the length that it leaves is the same bytes.
+		want := proto.AppendBinHeader(make([]byte, 0, maxBinHead), c.head.Length-k)
+		if len(want) == k && string(want) == string(c.in[c.r:c.r+k]) {
+			return k, c.head.Length - k
+		}
+	}
+	return 0, 0
+}
+
+// readContent reads what follows a head of k bytes into buf.
+func (c *Conn) readContent(k int, buf []byte) (n int, lost, err error) {
+	head := [maxBinHead]byte{}
+	copy(head[:k], c.in[c.r:])
+	c.r += k
+	err = c.readInto(buf)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// The next call goes on in a body of our own, for buf is the caller's again.
+		c.body = make([]byte, c.head.Length)
+		copy(c.body, head[:k])
+		copy(c.body[k:], buf[:c.got])
+		c.got += k
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	fds, err := c.takeFDs()
+	CloseFDs(fds)
+	return len(buf), nil, err
 }

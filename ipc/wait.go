@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -33,10 +34,28 @@ func (d doneChannel) WaitReady(ctx context.Context) error {
 
 // Wait waits until at least one of several things is ready, or ctx ends, and returns
 // the indices of those that are. An ended context polls. The error is that of ctx if
-// none is, or of the first that fails.
+// none is, or of the first that fails. It takes nothing: what is ready may be taken by
+// another goroutine or process before the caller comes to it.
 func Wait(ctx context.Context, things ...Waitable) (ready []int, err error) {
-	if ready, err = poll(things); len(ready) > 0 || err != nil {
-		return ready, err
+	for {
+		if ready, err = look(things); len(ready) > 0 || err != nil {
+			return ready, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if !waitAny(ctx, things) {
+			return nil, ctx.Err() // there is nothing to wait for
+		}
+	}
+}
+
+// waitAny waits until one thing was ready or failed, or ctx ends, and until no goroutine
+// of it is left.
+func waitAny(ctx context.Context, things []Waitable) bool {
+	if len(things) == 0 {
+		<-ctx.Done()
+		return false
 	}
 	any, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -48,21 +67,22 @@ func Wait(ctx context.Context, things ...Waitable) (ready []int, err error) {
 		})
 	}
 	all.Wait()
-	if ready, err = poll(things); len(ready) > 0 || err != nil {
-		return ready, err
-	}
-	return nil, ctx.Err()
+	return true
 }
 
-func poll(things []Waitable) (ready []int, err error) {
-	ended, cancel := context.WithCancel(context.Background())
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
+	return ctx
+}()
+
+// look returns those that are ready now; a failure counts if none is.
+func look(things []Waitable) (ready []int, err error) {
 	for i, t := range things {
-		switch e := t.WaitReady(ended); e {
-		case nil:
+		switch e := t.WaitReady(ended); {
+		case e == nil:
 			ready = append(ready, i)
-		case context.Canceled:
-		default:
+		case !errors.Is(e, context.Canceled) && err == nil:
 			err = e
 		}
 	}
