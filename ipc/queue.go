@@ -305,7 +305,9 @@ func (q *Queue[T]) DecodeHandle(h proto.Handle, fds []int) error {
 
 // A JoinableQueue is a Queue that knows which items are not finished yet: those in it,
 // and those that were taken and for which nobody has called TaskDone.
-type JoinableQueue[T any] struct{ Queue[T] }
+type JoinableQueue[T any] struct {
+	Queue[T] `msgpack:"-"` // not a field of it, but what it is
+}
 
 // NewJoinableQueue creates an empty queue.
 func NewJoinableQueue[T any](o QueueOptions) (*JoinableQueue[T], error) {
@@ -314,7 +316,19 @@ func NewJoinableQueue[T any](o QueueOptions) (*JoinableQueue[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &JoinableQueue[T]{Queue[T]{x: x}}, nil
+	return &JoinableQueue[T]{Queue: Queue[T]{x: x}}, nil
+}
+
+// DecodeHandle implements proto.HandleDecoder. It returns ErrForeign for a queue that does not know what is finished.
+func (q *JoinableQueue[T]) DecodeHandle(h proto.Handle, fds []int) error {
+	if err := q.Queue.DecodeHandle(h, fds); err != nil {
+		return err
+	}
+	if !q.x.Joinable() {
+		q.x = nil // not closed: other handles of it may be in use here
+		return fmt.Errorf("%w: a queue, expected a joinable queue", ErrForeign)
+	}
+	return nil
 }
 
 // TaskDone says that an item is finished: one that this process took, or if there is

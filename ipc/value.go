@@ -120,12 +120,16 @@ func (v *Value[T]) Close() error {
 
 // EncodeHandle implements proto.HandleEncoder.
 func (v *Value[T]) EncodeHandle() (proto.Handle, []int, error) {
-	return encodeWithLock(handleValue, v.s, v.lock)
+	return encodeWithLock(proto.Handle{Kind: handleValue, Meta: []byte(shapeOf[T]())}, v.s, v.lock)
 }
 
 // DecodeHandle implements proto.HandleDecoder. It returns ErrForeign if the value is of
-// a type of another shape.
+// a type of another shape: other numbers, or in another order.
 func (v *Value[T]) DecodeHandle(h proto.Handle, fds []int) (err error) {
+	if err := checkShape[T](h, handleValue, "a value"); err != nil {
+		CloseFDs(fds)
+		return err
+	}
 	v.s, v.lock, err = decodeWithLock(h, fds, handleValue, "value", shm.CellBytes[T]())
 	if err == nil {
 		v.open()
@@ -205,12 +209,16 @@ func (a *Array[T]) Close() error {
 
 // EncodeHandle implements proto.HandleEncoder.
 func (a *Array[T]) EncodeHandle() (proto.Handle, []int, error) {
-	return encodeWithLock(handleArray, a.s, a.lock)
+	return encodeWithLock(proto.Handle{Kind: handleArray, Meta: []byte(shapeOf[T]())}, a.s, a.lock)
 }
 
 // DecodeHandle implements proto.HandleDecoder. It returns ErrForeign if the elements are
-// of another size.
+// of another shape; see Value.
 func (a *Array[T]) DecodeHandle(h proto.Handle, fds []int) (err error) {
+	if err := checkShape[T](h, handleArray, "an array"); err != nil {
+		CloseFDs(fds)
+		return err
+	}
 	if a.s, a.lock, err = decodeWithLock(h, fds, handleArray, "array", 16); err != nil {
 		return err
 	}
@@ -282,11 +290,11 @@ func encodeSegment(kind uint8, s *shm.Segment) (proto.Handle, []int, error) {
 	return proto.Handle{Kind: kind}, []int{fd}, nil
 }
 
-func encodeWithLock(kind uint8, s *shm.Segment, lock *Lock) (proto.Handle, []int, error) {
+func encodeWithLock(h proto.Handle, s *shm.Segment, lock *Lock) (proto.Handle, []int, error) {
 	if s == nil {
 		return proto.Handle{}, nil, ErrClosed
 	}
-	h, fds, err := encodeSegment(kind, s)
+	_, fds, err := encodeSegment(h.Kind, s)
 	if err != nil {
 		return h, nil, err
 	}
