@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -38,47 +39,66 @@ func (c *Condition) Lock() *RLock { return c.lock }
 
 // Wait gives up the lock, all levels of it, waits until it is notified or ctx ends,
 // and takes the lock again at the same level, however long that takes. The error is
-// nil if it was notified, that of ctx if not; ErrNotHeld, at once, if the owner that ctx
-// names does not hold the lock; ErrClosed if the condition or its lock was closed: only
-// then the lock is not held afterwards.
+// nil if it was notified, that of ctx if not, and ErrClosed if the condition was closed;
+// the lock is held in each case. It is not held if the owner that ctx names did not hold
+// it (ErrNotHeld, at once), and if the lock itself was closed (ErrClosed).
 //
-// What one waits for must be looked at again: somebody else may have been faster.
+// What one waits for must be looked at again: somebody else may have been faster, and if
+// a process that was notified dies before it has the lock again, all others who wait are
+// notified.
 func (c *Condition) Wait(ctx context.Context) error {
 	if c.x == nil {
 		return ErrClosed
 	}
-	r, o := c.lock.r, ownerOf(ctx)
-	token, depth := r.held(o)
-	if depth == 0 {
+	if !c.holds(ctx) {
 		return ErrNotHeld
 	}
-	waited := c.x.Wait(ctx, func() error { return r.x.Release(token) })
-	h, err := r.x.Acquire(context.Background())
-	if err != nil {
-		return named(err)
+	r, o := c.lock.r, ownerOf(ctx)
+	var name uint64
+	var depth int
+	unlock := func() error {
+		var token uint64
+		if name, token, depth = r.suspend(o); depth == 0 {
+			return ErrNotHeld
+		}
+		return r.x.Release(token)
 	}
-	r.first(o, h, depth)
-	return named(waited)
+	lock := func() error {
+		h, err := r.x.Acquire(context.Background())
+		if err == nil {
+			r.begin(o, h, name, depth)
+		}
+		return err
+	}
+	err, lockErr := c.x.Wait(ctx, unlock, lock)
+	return named(cmp.Or(lockErr, err))
 }
 
 // WaitFor waits until predicate returns true, with the lock held whenever it is
-// called, or until ctx ends. It returns what predicate returned last, and the error of
-// ctx if that is false.
+// called, or until ctx ends. It returns what predicate returned last, and an error, as
+// Wait does, if that is false.
 func (c *Condition) WaitFor(ctx context.Context, predicate func() bool) (bool, error) {
-	for {
-		if predicate() {
-			return true, nil
-		}
+	if !c.holds(ctx) {
+		return false, ErrNotHeld
+	}
+	for !predicate() {
 		if err := c.Wait(ctx); err != nil {
-			if err == ErrNotHeld || err == ErrClosed {
-				return false, err
-			}
-			if predicate() {
+			if c.holds(ctx) && predicate() {
 				return true, nil
 			}
 			return false, err
 		}
 	}
+	return true, nil
+}
+
+// holds tells whether the owner that ctx names holds the lock.
+func (c *Condition) holds(ctx context.Context) bool {
+	if c.x == nil {
+		return false
+	}
+	mark, _ := c.lock.r.holding(ownerOf(ctx))
+	return mark != 0
 }
 
 // Notify lets at most n go of those who wait now, and returns how many it was. It
@@ -87,10 +107,11 @@ func (c *Condition) Notify(ctx context.Context, n int) (int, error) {
 	if c.x == nil {
 		return 0, ErrClosed
 	}
-	if _, depth := c.lock.r.held(ownerOf(ctx)); depth == 0 {
+	if !c.holds(ctx) {
 		return 0, ErrNotHeld
 	}
-	return c.x.Notify(n), nil
+	n, err := c.x.Notify(n)
+	return n, named(err)
 }
 
 // NotifyAll lets all go who wait now.

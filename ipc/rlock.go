@@ -34,14 +34,15 @@ func ownerOf(ctx context.Context) owner {
 type RLock struct{ r *rlock }
 
 // rlock is what all handles of an RLock in this process share. Who owns it is written by
-// the owner alone, and it holds as long as the mutex is held under the token that was
-// written with it: so giving up the mutex makes it void, without another store.
+// the owner alone, when it has acquired the mutex; before it gives up the mutex it sets
+// the depth to 0. So whoever changes a depth that is not 0 changes that of a holding that
+// lasts.
 type rlock struct {
 	x *shm.Mutex
 
-	owner uint64 // stored before mark
-	mark  uint64 // token<<depthBits | depth
-	died  bool   // of the holding; read by its owner only
+	owner uint64 // stored first
+	last  uint64 // token<<1 | 1 if the owner before died; of the last time it was acquired
+	mark  uint64 // name<<depthBits | depth; the name is the token with which the holding began
 }
 
 const (
@@ -61,11 +62,13 @@ func NewRLock(name string) (*RLock, error) {
 
 func newRLock(s *shm.Segment) any { return &rlock{x: shm.NewMutex(s)} }
 
-// RHeld is one level of a holding of an RLock, to be released once.
+// RHeld is one level of a holding of an RLock, to be released once. It stays good when a
+// [Condition.Wait] gives the lock up and takes it again.
 type RHeld struct {
 	r     *rlock
 	level int
-	h     shm.Holding
+	name  uint64
+	last  uint64
 }
 
 // Acquire waits until the owner that ctx names holds the lock, one level more if it
@@ -82,7 +85,7 @@ func (l *RLock) Acquire(ctx context.Context) (RHeld, error) {
 	if err != nil {
 		return RHeld{}, named(err)
 	}
-	return l.r.first(o, h, 1), nil
+	return l.r.first(o, h), nil
 }
 
 // TryAcquire is Acquire without waiting.
@@ -98,49 +101,84 @@ func (l *RLock) TryAcquire(ctx context.Context) (RHeld, bool, error) {
 	if !ok {
 		return RHeld{}, false, named(err)
 	}
-	return l.r.first(o, h, 1), true, nil
+	return l.r.first(o, h), true, nil
 }
 
 // again takes the lock one level deeper, if o holds it.
 func (r *rlock) again(o owner) (RHeld, bool) {
 	for {
-		mark := atomic.LoadUint64(&r.mark)
-		token, depth := mark>>depthBits, mark&maxDepth
-		if mark == 0 || owner(atomic.LoadUint64(&r.owner)) != o || !r.x.Holds(token) {
+		mark, last := r.holding(o)
+		if mark == 0 {
 			return RHeld{}, false
 		}
-		if depth == maxDepth {
+		if mark&maxDepth == maxDepth {
 			panic("ipc: RLock acquired 16,383 times by one owner: a release is missing")
 		}
 		if atomic.CompareAndSwapUint64(&r.mark, mark, mark+1) {
-			return RHeld{r: r, level: int(depth) + 1, h: shm.Holding{Token: token, Died: r.died}}, true
+			return RHeld{r: r, level: int(mark&maxDepth) + 1, name: mark >> depthBits, last: last}, true
 		}
 	}
 }
 
-// first notes who holds the lock now, at a depth.
-func (r *rlock) first(o owner, h shm.Holding, depth int) RHeld {
-	r.died = h.Died
-	shm.StoreRelease(&r.owner, uint64(o))
-	shm.StoreRelease(&r.mark, h.Token<<depthBits|uint64(depth))
-	return RHeld{r: r, level: depth, h: h}
-}
-
-// held returns the token and the depth with which o holds the lock; 0, 0 if it does not.
-func (r *rlock) held(o owner) (token uint64, depth int) {
-	mark := atomic.LoadUint64(&r.mark)
-	token = mark >> depthBits
-	if mark == 0 || owner(atomic.LoadUint64(&r.owner)) != o || !r.x.Holds(token) {
+// holding returns the mark of the holding of o, and its last word; 0, 0 if it has none.
+func (r *rlock) holding(o owner) (mark, last uint64) {
+	mark = atomic.LoadUint64(&r.mark)
+	if mark&maxDepth == 0 || owner(atomic.LoadUint64(&r.owner)) != o {
 		return 0, 0
 	}
-	return token, int(mark & maxDepth)
+	last = atomic.LoadUint64(&r.last)
+	if !r.x.Holds(last >> 1) {
+		return 0, 0
+	}
+	return mark, last
 }
 
-// Token is that of the first level; see [Held.Token].
-func (h RHeld) Token() uint64 { return h.h.Token }
+// begin notes who has acquired the mutex, for the first time or again.
+func (r *rlock) begin(o owner, h shm.Holding, name uint64, depth int) RHeld {
+	last := h.Token << 1
+	if h.Died {
+		last |= 1
+	}
+	shm.StoreRelease(&r.owner, uint64(o))
+	shm.StoreRelease(&r.last, last)
+	shm.StoreRelease(&r.mark, name<<depthBits|uint64(depth))
+	return RHeld{r: r, level: depth, name: name, last: last}
+}
 
-// OwnerDied: see [Held.OwnerDied].
-func (h RHeld) OwnerDied() bool { return h.h.Died }
+// first notes that o has acquired the mutex.
+func (r *rlock) first(o owner, h shm.Holding) RHeld { return r.begin(o, h, h.Token, 1) }
+
+// suspend gives up all levels of the holding of o. The mutex is still to be released.
+func (r *rlock) suspend(o owner) (name, token uint64, depth int) {
+	for {
+		mark, last := r.holding(o)
+		if mark == 0 {
+			return 0, 0, 0
+		}
+		if atomic.CompareAndSwapUint64(&r.mark, mark, mark&^maxDepth) {
+			return mark >> depthBits, last >> 1, int(mark & maxDepth)
+		}
+	}
+}
+
+// now returns the last word of the holding: it may have been taken up again since.
+func (h RHeld) now() uint64 {
+	if h.r == nil {
+		return 0
+	}
+	if mark := atomic.LoadUint64(&h.r.mark); mark>>depthBits == h.name && mark&maxDepth > 0 {
+		return atomic.LoadUint64(&h.r.last)
+	}
+	return h.last
+}
+
+// Token is that of the first level; see [Held.Token]. After a [Condition.Wait] it is the
+// one with which the lock was taken again.
+func (h RHeld) Token() uint64 { return h.now() >> 1 }
+
+// OwnerDied: see [Held.OwnerDied]. After a [Condition.Wait] it speaks of who held the
+// lock before it was taken again.
+func (h RHeld) OwnerDied() bool { return h.now()&1 != 0 }
 
 // Level is how many levels there were with this one, from 1.
 func (h RHeld) Level() int { return h.level }
@@ -148,21 +186,26 @@ func (h RHeld) Level() int { return h.level }
 // Release gives up one level, and with the last one the lock. It returns ErrNotHeld if
 // the holding has ended.
 func (h RHeld) Release() error {
-	if h.r == nil {
+	r := h.r
+	if r == nil {
 		return ErrNotHeld
 	}
-	r := h.r
 	for {
 		mark := atomic.LoadUint64(&r.mark)
-		if mark>>depthBits != h.h.Token || !r.x.Holds(h.h.Token) {
+		if mark>>depthBits != h.name || mark&maxDepth == 0 {
 			return ErrNotHeld
 		}
+		token := atomic.LoadUint64(&r.last) >> 1
+		if mark&maxDepth > 1 && !r.x.Holds(token) {
+			return ErrNotHeld // closed
+		}
+		if !atomic.CompareAndSwapUint64(&r.mark, mark, mark-1) {
+			continue
+		}
 		if mark&maxDepth == 1 {
-			return named(r.x.Release(h.h.Token))
+			return named(r.x.Release(token))
 		}
-		if atomic.CompareAndSwapUint64(&r.mark, mark, mark-1) {
-			return nil
-		}
+		return nil
 	}
 }
 

@@ -1,30 +1,40 @@
 package shm
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"sync"
 )
 
+// ErrCrowd: more goroutines of one process wait than can be counted.
+var ErrCrowd = errors.New("shm: too many waiters")
+
 // A Condition is the waiting part of a condition variable; the lock is the caller's.
 // In the slot of each process stands how many of its goroutines wait, and how many of
-// these have been notified and have not gone yet: one word, which its death sets to 0.
-// Only who holds the lock changes the first number upwards, or the second.
+// these have been notified and do not hold the lock again yet.
+//
+// Notifying is under the lock, so that nobody begins to wait meanwhile. A notification
+// is over when its waiter holds the lock; if the process dies before, it is lost, and as
+// nobody can tell whom it would have helped, all others who wait are notified.
 type Condition struct {
-	seg  *Segment
-	m    *mapping
-	line line
+	seg   *Segment
+	m     *mapping
+	crowd crowd
 
-	mu    sync.Mutex
-	local []*condWaiter // that wait in this process, oldest first
+	mu     sync.Mutex
+	local  []*condWaiter // that wait in this process, oldest first
+	handed int           // notifications that are under way in this process
 }
 
 const (
 	waitOne    = 1
-	waitMask   = 1<<32 - 1
-	grantShift = 32
+	waitMask   = 1<<20 - 1
+	grantShift = 20
 	grantOne   = 1 << grantShift
+	condChange = 40
 )
 
 // ConditionConfig returns what to Create for a condition.
@@ -34,7 +44,9 @@ func ConditionConfig(name string) Config {
 
 // NewCondition returns the Condition in s.
 func NewCondition(s *Segment) *Condition {
-	return &Condition{seg: s, m: s.m, line: newLine(s.m, lineA)}
+	x := &Condition{seg: s, m: s.m}
+	x.crowd = newCrowd(s.m, lineA, x.granted)
+	return x
 }
 
 // Segment returns the segment of the condition.
@@ -42,172 +54,207 @@ func (x *Condition) Segment() *Segment { return x.seg }
 
 // Waiting returns how many goroutines of all processes wait and are not notified.
 func (x *Condition) Waiting() (n int) {
+	defer runtime.KeepAlive(x)
 	for i := 1; i <= x.m.used(); i++ {
-		w := x.m.held(i).Load()
-		if w&waitMask <= w>>grantShift {
-			continue
+		if w := x.m.held(i).Load(); idle(w) > 0 && !x.m.dead(i) {
+			n += idle(w)
 		}
-		if id := ident(x.m.ident(i).Load()); id != 0 && !alive(id) {
-			x.m.repair(i, id)
-			continue
-		}
-		n += int(w&waitMask - w>>grantShift)
 	}
 	return n
 }
 
+// idle is how many wait and are not notified.
+func idle(w uint64) int { return int(w&waitMask) - int(w>>grantShift&waitMask) }
+
 // A condWaiter is one goroutine that waits.
 type condWaiter struct {
-	x        *Condition
-	notified chan struct{} // closed when it may go
+	x      *Condition
+	me     int
+	handed bool // it has been notified; guarded by x.mu
 }
 
-// Wait waits for a notification until ctx ends. It is called with the lock held, and
-// calls unlock when the goroutine counts as waiting. The lock is not retaken.
-func (x *Condition) Wait(ctx context.Context, unlock func() error) error {
+// Wait waits for a notification until ctx ends. It is called with the lock held, calls
+// unlock when the goroutine counts as waiting, and lock before it returns. The error is
+// nil if it was notified. lockErr is that of unlock or lock.
+func (x *Condition) Wait(ctx context.Context, unlock, lock func() error) (err, lockErr error) {
+	defer runtime.KeepAlive(x)
 	me, err := x.m.takeSlot()
 	if err != nil {
-		return err
+		return err, nil
 	}
-	w := &condWaiter{x: x, notified: make(chan struct{})}
-	x.mu.Lock()
-	x.local = append(x.local, w)
-	x.change(me, waitOne, 0)
-	x.mu.Unlock()
-	if err := unlock(); err != nil {
-		x.giveUp(me, w)
-		return err
+	w := &condWaiter{x: x, me: me}
+	if !x.enter(w) {
+		return ErrCrowd, nil
 	}
-	err = x.line.wait(ctx, me, w, w.notified)
-	if err != nil && !x.giveUp(me, w) {
-		err = nil // notified at the same time
+	if err = unlock(); err == nil {
+		err = x.crowd.wait(ctx, me, w)
+	} else {
+		lockErr = err
 	}
-	runtime.KeepAlive(x)
-	return err
+	notified := !x.giveUp(w)
+	if lockErr == nil {
+		lockErr = lock()
+	}
+	if notified {
+		err = nil
+		x.settle(me, lockErr != nil)
+	}
+	return err, lockErr
 }
 
-// change adds to the word of a slot.
-func (x *Condition) change(n int, waiting, granted uint64) {
-	point(PointHeldBefore)
-	x.m.held(n).Add(waiting + granted<<grantShift)
-	point(PointHeldAfter)
-}
-
-// try lets go those goroutines of this process that are notified, oldest first.
-func (w *condWaiter) try(me int) (bool, error) {
-	x := w.x
+// enter makes w one of those who wait.
+func (x *Condition) enter(w *condWaiter) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	held := x.m.held(me)
-	for v := held.Load(); v>>grantShift > 0 && len(x.local) > 0; v = held.Load() {
-		point(PointHeldBefore)
-		if held.CompareAndSwap(v, v-waitOne-grantOne) {
-			point(PointHeldAfter)
-			close(x.local[0].notified)
-			x.local = x.local[1:]
-		}
+	if len(x.local)+x.handed == waitMask {
+		return false
 	}
-	select {
-	case <-w.notified:
-		return true, nil
-	default:
-		return false, nil
+	x.local = append(x.local, w)
+	x.change(w.me, func(h uint64) uint64 { return h + waitOne })
+	return true
+}
+
+// change changes the word of a slot, and tells whether next did.
+func (x *Condition) change(n int, next func(h uint64) uint64) bool {
+	held := x.m.held(n)
+	for {
+		h := held.Load()
+		to := next(h)
+		if to == h {
+			return false
+		}
+		point(PointHeldBefore)
+		if held.CompareAndSwap(h, to+1<<condChange) {
+			point(PointHeldAfter)
+			return true
+		}
 	}
 }
 
-func (w *condWaiter) ready(int) bool { return true } // who notifies always looks
+// over hands the notifications that have come to the oldest waiters of the process.
+func (w *condWaiter) over() (bool, error) {
+	w.x.mu.Lock()
+	defer w.x.mu.Unlock()
+	w.x.handOut(w.me)
+	return w.handed, nil
+}
 
-func (w *condWaiter) depends(int) []int { return nil } // on nobody in particular
+func (x *Condition) handOut(me int) {
+	come := int(x.m.held(me).Load() >> grantShift & waitMask)
+	for come > x.handed && len(x.local) > 0 {
+		x.local[0].handed = true
+		x.local = x.local[1:]
+		x.handed++
+	}
+}
 
 // giveUp counts w as waiting no more, unless it has been notified: then it returns
 // false.
-func (x *Condition) giveUp(me int, w *condWaiter) bool {
+func (x *Condition) giveUp(w *condWaiter) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	i := slices.Index(x.local, w)
-	if i < 0 {
+	x.change(w.me, func(h uint64) uint64 {
+		x.handOut(w.me)
+		if w.handed || h&waitMask == 0 || int(h>>grantShift&waitMask) > x.handed {
+			return h // of a notification that came just now, h may know nothing yet
+		}
+		return h - waitOne
+	})
+	if w.handed {
 		return false
 	}
-	held := x.m.held(me)
-	for {
-		v := held.Load()
-		if v>>grantShift == v&waitMask && v != 0 {
-			// As many notifications as waiters: one of them is for this one.
-			if held.CompareAndSwap(v, v-waitOne-grantOne) {
-				close(x.local[0].notified)
-				first := x.local[0]
-				x.local = x.local[1:]
-				if first == w {
-					return false
-				}
-				i--
-			}
-			continue
-		}
-		if v == 0 { // closed
-			x.local = slices.Delete(x.local, i, i+1)
-			return true
-		}
-		point(PointHeldBefore)
-		if held.CompareAndSwap(v, v-waitOne) {
-			point(PointHeldAfter)
-			x.local = slices.Delete(x.local, i, i+1)
-			return true
-		}
+	if i := slices.Index(x.local, w); i >= 0 {
+		x.local = slices.Delete(x.local, i, i+1)
 	}
+	return true
+}
+
+// settle ends a notification: its waiter holds the lock, or, if it has failed to get it,
+// the others have to look.
+func (x *Condition) settle(me int, failed bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if failed {
+		x.m.notifyOthers(me)
+	}
+	x.handed--
+	x.change(me, func(h uint64) uint64 {
+		if h>>grantShift&waitMask == 0 {
+			return h // closed
+		}
+		return h - waitOne - grantOne
+	})
 }
 
 // Notify lets at most n go of those who wait now, the processes that have waited
 // longest first. It is called with the lock held, and returns how many it was.
-func (x *Condition) Notify(n int) (notified int) {
+func (x *Condition) Notify(n int) (notified int, err error) {
+	defer runtime.KeepAlive(x)
+	if x.m.closed.Load() {
+		return 0, ErrClosed
+	}
 	for _, slot := range x.inOrder() {
-		for notified < n && x.grant(slot) {
-			notified++
-		}
-		if notified > 0 {
-			rouse(x.m.wake(lineA, slot))
-		}
 		if notified == n {
 			break
 		}
+		if x.m.dead(slot) {
+			continue
+		}
+		notified += x.m.grant(slot, n-notified)
 	}
-	runtime.KeepAlive(x)
-	return notified
+	return notified, nil
 }
 
-// grant notifies one goroutine of a living process.
-func (x *Condition) grant(slot int) bool {
-	held := x.m.held(slot)
-	for v := held.Load(); v>>grantShift < v&waitMask; v = held.Load() {
-		if id := ident(x.m.ident(slot).Load()); id != 0 && slot != int(x.m.own.Load()) && !alive(id) {
-			x.m.repair(slot, id)
-			return false
+// grant notifies at most n goroutines of the process of a slot.
+func (m *mapping) grant(slot, n int) (granted int) {
+	held := m.held(slot)
+	for h := held.Load(); ; h = held.Load() {
+		granted = min(n, idle(h))
+		if granted <= 0 {
+			return 0
 		}
-		point(PointHeldBefore)
-		if held.CompareAndSwap(v, v+grantOne) {
-			point(PointHeldAfter)
-			return true
+		point(PointGrantBefore)
+		if held.CompareAndSwap(h, h+uint64(granted)<<grantShift+1<<condChange) {
+			point(PointGrantAfter)
+			rouse(m.wake(lineA, slot))
+			return granted
 		}
 	}
-	return false
+}
+
+// notifyOthers notifies all who wait in other processes than that of a slot.
+func (m *mapping) notifyOthers(slot int) {
+	for n := 1; n <= m.used(); n++ {
+		if n != slot {
+			m.grant(n, waitMask)
+		}
+	}
+}
+
+// granted lists the slots of others that were notified and do not hold the lock yet.
+func (x *Condition) granted(me int) (slots []int) {
+	for n := 1; n <= x.m.used(); n++ {
+		if n != me && x.m.held(n).Load()>>grantShift&waitMask > 0 {
+			slots = append(slots, n)
+		}
+	}
+	return slots
 }
 
 // inOrder lists the slots with somebody waiting: first those that stand in line, in
 // its order, then those that are about to.
 func (x *Condition) inOrder() (slots []int) {
 	for n := 1; n <= x.m.used(); n++ {
-		if v := x.m.held(n).Load(); v>>grantShift < v&waitMask {
+		if idle(x.m.held(n).Load()) > 0 {
 			slots = append(slots, n)
 		}
 	}
 	if len(slots) > 1 {
-		order := func(n int) uint64 { return x.m.order(lineA, n).Load() - 1 } // 0 goes last
-		slices.SortFunc(slots, func(a, b int) int {
-			if order(a) < order(b) {
-				return -1
-			}
-			return 1
-		})
+		order := make(map[int]uint64, len(slots)) // they may change meanwhile
+		for _, n := range slots {
+			order[n] = x.m.order(lineA, n).Load() - 1 // 0 goes last
+		}
+		slices.SortFunc(slots, func(a, b int) int { return cmp.Compare(order[a], order[b]) })
 	}
 	return slots
 }

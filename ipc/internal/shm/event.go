@@ -9,29 +9,31 @@ import (
 // An Event is a flag that one can wait for. Its word holds the flag, and how often it
 // was set: so a waiter knows that it was set, though it may be cleared again.
 type Event struct {
-	seg  *Segment
-	m    *mapping
-	word *atomic.Uint64 // times set << 1 | flag
-	flag *atomic.Uint64 // 1: somebody may stand in line
-	line line
-	edge raceEdge
+	seg   *Segment
+	m     *mapping
+	word  *atomic.Uint64 // times set << 1 | flag
+	crowd crowd
+	edge  raceEdge
 }
 
 // EventConfig returns what to Create for an event.
 func EventConfig(name string) Config {
-	return Config{Kind: KindEvent, Name: name, Slots: MaxSlots, Bytes: 16}
+	return Config{Kind: KindEvent, Name: name, Slots: MaxSlots, Bytes: 8}
 }
 
 // NewEvent returns the Event in s.
 func NewEvent(s *Segment) *Event {
-	return &Event{seg: s, m: s.m, word: s.Word(0), flag: s.Word(1), line: newLine(s.m, lineA)}
+	return &Event{seg: s, m: s.m, word: s.Word(0), crowd: newCrowd(s.m, lineA, nil)}
 }
 
 // Segment returns the segment of the event.
 func (x *Event) Segment() *Segment { return x.seg }
 
 // Waiting returns how many processes wait.
-func (x *Event) Waiting() int { return x.line.waiting() }
+func (x *Event) Waiting() int {
+	defer runtime.KeepAlive(x)
+	return x.crowd.waiting()
+}
 
 // IsSet returns the flag.
 func (x *Event) IsSet() bool {
@@ -39,6 +41,7 @@ func (x *Event) IsSet() bool {
 	if set {
 		x.edge.pass()
 	}
+	runtime.KeepAlive(x)
 	return set
 }
 
@@ -55,13 +58,7 @@ func (x *Event) Set() error {
 			break
 		}
 	}
-	// Also if it was set already: who set it may have died before this.
-	if x.flag.Load() != 0 {
-		point(PointFlagBefore)
-		x.flag.Store(0)
-		point(PointFlagAfter)
-		x.m.wakeAll(lineA)
-	}
+	x.crowd.callAll() // also if it was set already: who set it may have died before this
 	runtime.KeepAlive(x)
 	return nil
 }
@@ -84,16 +81,20 @@ func (x *Event) Clear() error {
 
 // Wait waits until the flag is set, or was set meanwhile, or ctx ends.
 func (x *Event) Wait(ctx context.Context) error {
+	if x.m.closed.Load() {
+		return ErrClosed
+	}
 	now := x.word.Load()
 	if now&1 != 0 {
 		x.edge.pass()
+		runtime.KeepAlive(x)
 		return nil
 	}
 	me, err := x.m.takeSlot()
 	if err != nil {
 		return err
 	}
-	err = x.line.wait(ctx, me, &eventWaiter{x: x, since: now >> 1}, nil)
+	err = x.crowd.wait(ctx, me, &eventWaiter{x: x, since: now >> 1})
 	x.edge.pass()
 	runtime.KeepAlive(x)
 	return err
@@ -101,14 +102,10 @@ func (x *Event) Wait(ctx context.Context) error {
 
 type eventWaiter struct {
 	x     *Event
-	since uint64
+	since uint64 // how often it had been set when the wait began
 }
 
-func (w *eventWaiter) try(int) (bool, error) {
+func (w *eventWaiter) over() (bool, error) {
 	now := w.x.word.Load()
 	return now&1 != 0 || now>>1 != w.since, nil
 }
-
-func (w *eventWaiter) ready(int) bool { return raised(w.x.flag) }
-
-func (w *eventWaiter) depends(int) []int { return nil }

@@ -22,6 +22,7 @@ const (
 	offOrder   = 64  // u64, the last order number drawn
 	offWord    = 128 // u64, the state word of a Mutex, in a cache line of its own
 	offName    = 192 // NameSize bytes, padded with zeros
+	offLines   = 256 // two u64 for each line: the highest order number announced in it, and up to which nobody is left
 	offTable   = 1024
 
 	// NameSize bounds the name of a segment, in bytes.
@@ -71,4 +72,18 @@ func (k Kind) String() string {
 		return name
 	}
 	return fmt.Sprintf("segment of kind %d", uint32(k))
+}
+
+// changes returns from which bit on the word of a slot counts how often it has changed;
+// 64: it does not.
+func (k Kind) changes() uint {
+	switch k {
+	case KindSemaphore:
+		return semChange
+	case KindBarrier:
+		return barrierChange
+	case KindCondition:
+		return condChange
+	}
+	return 64
 }

@@ -3,6 +3,7 @@ package shm
 import (
 	"context"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,13 +19,17 @@ const (
 type line struct {
 	m      *mapping
 	number int
-	front  chan struct{} // capacity 1: full while a goroutine of this process stands in line
-	nudge  func()        // makes that goroutine look again
+	came   *atomic.Uint64 // the highest order number announced
+	gone   *atomic.Uint64 // up to here nobody stands in line any more
+	front  chan struct{}  // capacity 1: full while a goroutine of this process stands in line
+	nudge  func()         // makes that goroutine look again
 }
 
 func newLine(m *mapping, number int) line {
 	return line{
 		m: m, number: number,
+		came:  m.u64(offLines + 16*number),
+		gone:  m.u64(offLines + 16*number + 8),
 		front: make(chan struct{}, 1),
 		nudge: func() { rouse(m.wake(number, m.taken)) },
 	}
@@ -58,6 +63,9 @@ func (l *line) wait(ctx context.Context, me int, w waiter, early <-chan struct{}
 	}
 	defer func() { <-l.front }()
 	for range spins {
+		if early != nil {
+			break // a crowd has looked before it came here
+		}
 		if ok, err := w.try(me); ok || err != nil {
 			return err
 		}
@@ -87,6 +95,7 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 	if next := l.following(order); next != 0 {
 		rouse(m.wake(n, next))
 	}
+	l.announce(order)
 	for nap := relookMin; ; nap = min(2*nap, relookMax) {
 		m.wake(n, me).Store(0)
 		ok, err := w.try(me)
@@ -114,6 +123,37 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 				l.passOver(me)
 			}
 		}
+	}
+}
+
+// announce says that somebody with this order number stands in line; it is said before
+// the first look at what is waited for. So who changes that afterwards knows that he has
+// to call. The mark only rises, and what [line.call] notes is how far it had risen
+// before the line was seen empty: so no death and no delay between two stores can make
+// a sleeper be forgotten, as it could with a flag that is set and cleared.
+func (l *line) announce(order uint64) {
+	if l.number == lineMutex {
+		return // the state word has a flag for it, which changes together with the owner
+	}
+	for came := l.came.Load(); came < order; came = l.came.Load() {
+		point(PointFlagBefore)
+		l.came.CompareAndSwap(came, order)
+		point(PointFlagAfter)
+	}
+}
+
+// call wakes the first in line. It costs two loads if nobody has stood there since it
+// was last seen empty.
+func (l *line) call() {
+	if came := l.came.Load(); came != l.gone.Load() && !l.m.wakeFirst(l.number) {
+		l.gone.Store(came)
+	}
+}
+
+// callAll wakes everybody in line.
+func (l *line) callAll() {
+	if came := l.came.Load(); came != l.gone.Load() && !l.m.wakeAll(l.number) {
+		l.gone.Store(came)
 	}
 }
 
@@ -260,11 +300,38 @@ func (m *mapping) wakeFirst(line int) bool {
 	return n != 0
 }
 
-// wakeAll wakes everybody in a line.
-func (m *mapping) wakeAll(line int) {
+// wakeAll wakes everybody in a line, and tells whether there is anybody.
+func (m *mapping) wakeAll(line int) (any bool) {
 	for n := 1; n <= m.used(); n++ {
 		if m.order(line, n).Load() != 0 {
 			rouse(m.wake(line, n))
+			any = true
 		}
 	}
+	return any
+}
+
+// wakeFlagged wakes the first of a line whose flag is set.
+func wakeFlagged(m *mapping, line int, flag *atomic.Uint64) {
+	if m.wakeFirst(line) {
+		return
+	}
+	point(PointFlagBefore)
+	flag.Store(0)
+	point(PointFlagAfter)
+	if m.following(line, 0) != 0 {
+		flag.Store(1) // it stood in line before the flag went
+		m.wakeFirst(line)
+	}
+}
+
+// raised makes sure that the flag was set before the caller last tried.
+func raised(flag *atomic.Uint64) bool {
+	if flag.Load() == 1 {
+		return true
+	}
+	point(PointFlagBefore)
+	flag.Store(1)
+	point(PointFlagAfter)
+	return false
 }

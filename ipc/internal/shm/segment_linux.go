@@ -62,6 +62,7 @@ type mapping struct {
 	fd descriptor
 
 	watches [numLines]watchSet
+	asked   watchSet // see dead
 }
 
 // mapped holds every segment of the process that is still in use.
@@ -223,6 +224,7 @@ func (m *mapping) close() {
 	for i := range m.watches {
 		m.watches[i].close()
 	}
+	m.asked.close()
 	m.fd.close()
 }
 

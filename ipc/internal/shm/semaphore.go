@@ -17,22 +17,22 @@ var (
 
 // A Semaphore hands out permits. Those of a dead process come back.
 //
-// Permits exist (total), are reserved by a process (in its slot), and are in use (in
-// the same word of its slot). What nobody has reserved is total less the sum over
-// the slots; it is not stored anywhere, so it cannot be wrong. A process keeps what it
-// has reserved, and takes and gives it back by one compare-and-swap on its own word;
-// whoever needs a permit and finds none reserves one that is free, or takes away one
-// that another process has reserved and does not use. That is under the mutex, so
-// that the sum cannot exceed the total. When a process dies its word becomes 0: that
-// is the whole repair.
+// Permits exist (total), are in use by a process, or spare: reserved by a process that
+// does not use them at the moment. Both numbers stand in the word of its slot. What is
+// free is total less the sum over the slots; it is not stored anywhere, so it cannot be
+// wrong, and when a process dies its word becomes 0: that is the whole repair.
+//
+// A process takes a spare permit into use, and back, by one compare-and-swap on its own
+// word. Who has none takes the spare one of another process away, which makes it free,
+// and reserves one that is free: see [Semaphore.reserve]. Nobody ever waits for a
+// process that is in the middle of something.
 //
 // With FlagHandoff there is one word for all processes, and nothing comes back.
 type Semaphore struct {
 	seg   *Segment
 	m     *mapping
-	guard *Mutex
 	total *atomic.Uint64
-	flag  *atomic.Uint64 // 1: somebody may stand in line
+	op    *atomic.Uint64 // the last reservation
 	bound uint64         // most that may exist; 0: no bound
 	line  line
 	edge  raceEdge
@@ -43,23 +43,29 @@ type Semaphore struct {
 
 // The state of a semaphore, in words, and the word of a slot:
 //
-//	in use    16 bits
-//	reserved  16 bits, at least as many
-//	changes   32 bits, so that two looks at all words can be compared
+//	in use   30 bits
+//	spare    4 bits
+//	changes  30 bits: no word ever comes again
 const (
 	semTotal  = 0
-	semFlag   = 1
+	semOp     = 1
 	semBound  = 2
 	semCommon = 3
 
 	semWords = 4
 
-	useOne     = 1
-	useMask    = 1<<16 - 1
-	resShift   = 16
-	resOne     = 1 << resShift
-	changeOne  = 1 << 32
-	maxPermits = 1<<16 - 1 // of one process
+	useOne    = 1
+	useMask   = 1<<30 - 1
+	spareOne  = 1 << 30
+	spareMask = 15 << 30
+	semChange = 34
+	changeOne = 1 << semChange
+
+	// The word of a reservation: for which slot (10 bits), which changes must still be
+	// the last ones there (30), and a number (24).
+	opSlot    = 54
+	opChange  = 24
+	opNumMask = 1<<opChange - 1
 )
 
 // SemaphoreConfig returns what to Create for a semaphore.
@@ -73,14 +79,12 @@ func SemaphoreConfig(name string, handoff bool) Config {
 
 // NewSemaphore returns the Semaphore in s. Init gives it its permits.
 func NewSemaphore(s *Segment) *Semaphore {
-	x := &Semaphore{
-		seg: s, m: s.m, guard: NewMutex(s),
-		total: s.Word(semTotal), flag: s.Word(semFlag), common: s.Word(semCommon),
+	return &Semaphore{
+		seg: s, m: s.m,
+		total: s.Word(semTotal), op: s.Word(semOp), common: s.Word(semCommon),
 		bound: s.Word(semBound).Load(), line: newLine(s.m, lineA),
 		handoff: s.m.handoff(),
 	}
-	x.guard.handoff = false // the flag speaks of permits
-	return x
 }
 
 // Init sets how many permits there are, and how many there may be (0: no bound). It
@@ -96,42 +100,46 @@ func (x *Semaphore) Init(permits, bound uint64) {
 func (x *Semaphore) Segment() *Segment { return x.seg }
 
 // Waiting returns how many processes wait.
-func (x *Semaphore) Waiting() int { return x.line.waiting() }
+func (x *Semaphore) Waiting() int {
+	defer runtime.KeepAlive(x)
+	return x.line.waiting()
+}
 
-// Acquire takes a permit, or waits for one until ctx ends.
+// Acquire takes a permit, or waits for one until ctx ends. If there is one, ctx is not
+// looked at.
 func (x *Semaphore) Acquire(ctx context.Context) error {
 	if me := int(x.m.own.Load()); me != 0 && x.quick(me) {
 		return nil
 	}
+	defer runtime.KeepAlive(x)
 	me, err := x.m.takeSlot()
 	if err != nil {
 		return err
 	}
 	err = x.line.wait(ctx, me, (*semWaiter)(x), nil)
-	if err == nil && x.m.following(lineA, 0) != 0 && x.Value() > 0 {
-		x.m.wakeFirst(lineA) // two releases may have woken the same one
+	if err == nil && x.line.came.Load() != x.line.gone.Load() && x.Value() > 0 {
+		x.line.call() // two releases may have woken the same one
 	}
-	runtime.KeepAlive(x)
 	return err
 }
 
-// TryAcquire takes a permit if there is one.
+// TryAcquire takes a permit if there is one. What a process holds that is found dead
+// does not stand in the way.
 func (x *Semaphore) TryAcquire() (bool, error) {
+	defer runtime.KeepAlive(x)
 	me, err := x.m.takeSlot()
 	if err != nil {
 		return false, err
 	}
-	if x.quick(me) {
-		return true, nil
-	}
-	ok, err := x.take(context.Background(), me)
-	if !ok && err == nil && x.buryHolders(me) {
-		ok, err = x.take(context.Background(), me)
+	ok, err := x.take(me)
+	if !ok && err == nil && !x.handoff {
+		x.line.bury(me, x.holders(me))
+		ok, err = x.take(me)
 	}
 	return ok, err
 }
 
-// quick takes a permit that this process has reserved.
+// quick takes a spare permit of this process into use.
 func (x *Semaphore) quick(me int) bool {
 	if x.handoff {
 		return x.takeCommon()
@@ -139,22 +147,23 @@ func (x *Semaphore) quick(me int) bool {
 	held := x.m.held(me)
 	for {
 		w := held.Load()
-		if w&useMask >= w>>resShift&useMask {
+		if w&spareMask == 0 || w&useMask == useMask {
 			return false
 		}
 		point(PointHeldBefore)
-		if held.CompareAndSwap(w, w+useOne+changeOne) {
+		if held.CompareAndSwap(w, w+useOne-spareOne+changeOne) {
 			point(PointHeldAfter)
 			return x.keep(me)
 		}
 	}
 }
 
-// keep gives back what was just taken if the segment was closed meanwhile.
+// keep gives back what was just taken if the segment was closed meanwhile: whatever this
+// process held is void.
 func (x *Semaphore) keep(me int) bool {
 	if x.m.own.Load() == 0 {
-		x.m.held(me).Store(0)
-		x.wake()
+		x.m.empty(me, x.m.as)
+		x.line.call()
 		return false
 	}
 	x.edge.pass()
@@ -173,109 +182,124 @@ func (x *Semaphore) takeCommon() bool {
 	return false
 }
 
-// take reserves a permit and uses it.
-func (x *Semaphore) take(ctx context.Context, me int) (bool, error) {
-	if x.quick(me) {
-		return true, nil
-	}
-	if x.handoff || x.m.closed.Load() {
-		return false, nil
-	}
-	h, err := x.guard.Acquire(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer x.guard.Release(h.Token)
+// take takes a permit from wherever there is one.
+func (x *Semaphore) take(me int) (bool, error) {
 	for {
-		if x.reserved() < x.total.Load() || x.steal(me) {
-			return x.add(me)
+		if x.quick(me) {
+			return true, nil
 		}
-		if !x.anyFree() {
+		if x.m.own.Load() == 0 {
+			return false, ErrClosed
+		}
+		if x.handoff {
+			return false, nil
+		}
+		if x.m.held(me).Load()&useMask == useMask {
+			return false, ErrMany
+		}
+		if !x.reserve(me) && !x.steal(me) && !x.anyFree() {
 			return false, nil
 		}
 	}
 }
 
-// add reserves one more permit for this process, in use. The mutex is held, so that
-// nobody else changes what is reserved here, other goroutines of this process
-// excepted, which change what is in use.
-func (x *Semaphore) add(me int) (bool, error) {
-	held := x.m.held(me)
-	for {
-		w := held.Load()
-		if w>>resShift&useMask == maxPermits {
-			return false, ErrMany
-		}
+// reserve makes one free permit a spare one of this process, if there is one; somebody
+// may take that away at once.
+//
+// It is done in two steps, so that the sum of what is reserved never exceeds the total,
+// and nobody has to exclude anybody. First one word for all says which slot is to get
+// one more, and at which of its changes; then the slot gets it. Whoever comes next
+// finishes the second step before it counts, as often as it likes: once the slot has
+// changed, for this or for another reason, it has no effect any more. And if the word is
+// still the same after the counting, nobody has reserved anything meanwhile.
+func (x *Semaphore) reserve(me int) bool {
+	op := x.op.Load()
+	x.settle(op)
+	if x.reserved() >= x.total.Load() {
+		return false
+	}
+	h := x.m.held(me).Load()
+	if h&spareMask != 0 {
+		return true // another goroutine got one
+	}
+	next := uint64(me)<<opSlot | h>>semChange<<opChange | (op+1)&opNumMask
+	point(PointReserveBefore)
+	if x.op.CompareAndSwap(op, next) {
+		point(PointReserveAfter)
+		x.settle(next)
+	}
+	return true
+}
+
+// settle finishes a reservation, if it is not finished.
+func (x *Semaphore) settle(op uint64) {
+	n := int(op >> opSlot)
+	if n == 0 || n > x.m.slots {
+		return
+	}
+	held := x.m.held(n)
+	w := held.Load()
+	if w>>semChange == op<<(64-opSlot)>>(64-opSlot+opChange) && w&spareMask != spareMask {
 		point(PointHeldBefore)
-		if held.CompareAndSwap(w, w+useOne+resOne+changeOne) {
-			point(PointHeldAfter)
-			return x.keep(me), nil
-		}
+		held.CompareAndSwap(w, w+spareOne+changeOne)
+		point(PointHeldAfter)
 	}
 }
 
-// reserved sums what all processes have reserved.
+// reserved sums what all processes use and have to spare.
 func (x *Semaphore) reserved() (n uint64) {
 	for i := 1; i <= x.m.used(); i++ {
-		n += x.m.held(i).Load() >> resShift & useMask
+		w := x.m.held(i).Load()
+		n += w&useMask + w&spareMask/spareOne
 	}
 	return n
 }
 
-// steal takes away one permit that another process has reserved and does not use. If
-// this process dies now, it is free.
+// steal makes a spare permit of another process free.
 func (x *Semaphore) steal(me int) bool {
 	for i := 1; i <= x.m.used(); i++ {
 		held := x.m.held(i)
-		for w := held.Load(); w&useMask < w>>resShift&useMask; w = held.Load() {
+		for w := held.Load(); i != me && w&spareMask != 0; w = held.Load() {
 			point(PointHeldBefore)
-			if i != me && held.CompareAndSwap(w, w-resOne+changeOne) {
+			if held.CompareAndSwap(w, w-spareOne+changeOne) {
 				point(PointHeldAfter)
 				return true
-			}
-			if i == me {
-				break
 			}
 		}
 	}
 	return false
 }
 
-// anyFree tells whether a permit may have been free at some moment of the look: a
-// permit may go round while one looks at one slot after the other. Two equal looks
-// are one look at all.
+// anyFree tells whether a permit may have been free at some moment of the look: one may
+// go round while one looks at one slot after the other.
 func (x *Semaphore) anyFree() bool {
-	var sum [2]uint64
-	var use uint64
-	for pass := range sum {
-		use = 0
-		for i := 1; i <= x.m.used(); i++ {
-			w := x.m.held(i).Load()
-			sum[pass] = sum[pass]*31 + w
-			use += w & useMask
-		}
+	before, _ := x.look()
+	after, use := x.look()
+	return before != after || use < x.total.Load()
+}
+
+// look sums the changes of all slots, and what they use. Two looks with the same changes
+// are one look at all slots in one moment.
+func (x *Semaphore) look() (changes, use uint64) {
+	for i := 1; i <= x.m.used(); i++ {
+		w := x.m.held(i).Load()
+		changes += w >> semChange
+		use += w & useMask
 	}
-	return sum[0] != sum[1] || use < x.total.Load()
+	return changes, use
 }
 
 // Value returns how many permits are free: exactly so many at one moment.
 func (x *Semaphore) Value() uint64 {
+	defer runtime.KeepAlive(x)
 	if x.handoff {
 		return x.common.Load()
 	}
 	for {
-		var sum [2]uint64
-		var use uint64
+		before, _ := x.look()
 		total := x.total.Load()
-		for pass := range sum {
-			use = 0
-			for i := 1; i <= x.m.used(); i++ {
-				w := x.m.held(i).Load()
-				sum[pass] = sum[pass]*31 + w
-				use += w & useMask
-			}
-		}
-		if sum[0] == sum[1] && total == x.total.Load() {
+		after, use := x.look()
+		if before == after {
 			return total - min(use, total)
 		}
 	}
@@ -293,18 +317,23 @@ func (x *Semaphore) Release() error {
 	} else if !x.drop(me) {
 		err = x.create()
 	}
-	if err == nil && x.flag.Load() != 0 {
-		x.wake()
+	if err == nil {
+		x.line.call()
 	}
 	runtime.KeepAlive(x)
 	return err
 }
 
+// drop makes a permit in use a spare one, or a free one if there are many to spare.
 func (x *Semaphore) drop(me int) bool {
 	held := x.m.held(me)
 	for w := held.Load(); w&useMask > 0; w = held.Load() {
+		next := w - useOne + changeOne
+		if w&spareMask != spareMask {
+			next += spareOne
+		}
 		point(PointHeldBefore)
-		if held.CompareAndSwap(w, w-useOne+changeOne) {
+		if held.CompareAndSwap(w, next) {
 			point(PointHeldAfter)
 			return true
 		}
@@ -340,36 +369,7 @@ func (x *Semaphore) create() error {
 	}
 }
 
-// wake wakes the first in line. If there is none, the flag goes: whoever comes to
-// stand in line sets it after that.
-func (x *Semaphore) wake() { wakeFlagged(x.m, lineA, x.flag) }
-
-// wakeFlagged wakes the first of a line whose flag is set.
-func wakeFlagged(m *mapping, line int, flag *atomic.Uint64) {
-	if m.wakeFirst(line) {
-		return
-	}
-	point(PointFlagBefore)
-	flag.Store(0)
-	point(PointFlagAfter)
-	if m.following(line, 0) != 0 {
-		flag.Store(1) // it stood in line before the flag went
-		m.wakeFirst(line)
-	}
-}
-
-// buryHolders repairs the slots of dead processes that hold permits, and tells
-// whether there were any.
-func (x *Semaphore) buryHolders(me int) (any bool) {
-	for _, n := range x.holders(me) {
-		if id := ident(x.m.ident(n).Load()); id != 0 && !alive(id) {
-			x.m.repair(n, id)
-			any = true
-		}
-	}
-	return any
-}
-
+// holders lists the slots of others that use permits.
 func (x *Semaphore) holders(me int) (slots []int) {
 	for n := 1; n <= x.m.used(); n++ {
 		if n != me && x.m.held(n).Load()&useMask > 0 {
@@ -382,22 +382,9 @@ func (x *Semaphore) holders(me int) (slots []int) {
 // semWaiter is a Semaphore as its line sees it.
 type semWaiter Semaphore
 
-func (w *semWaiter) try(me int) (bool, error) {
-	return (*Semaphore)(w).take(context.Background(), me)
-}
+func (w *semWaiter) try(me int) (bool, error) { return (*Semaphore)(w).take(me) }
 
-func (w *semWaiter) ready(int) bool { return raised(w.flag) }
-
-// raised makes sure that the flag was set before the caller last tried.
-func raised(flag *atomic.Uint64) bool {
-	if flag.Load() == 1 {
-		return true
-	}
-	point(PointFlagBefore)
-	flag.Store(1)
-	point(PointFlagAfter)
-	return false
-}
+func (w *semWaiter) ready(int) bool { return true } // who releases calls the line
 
 func (w *semWaiter) depends(me int) []int {
 	if w.handoff {

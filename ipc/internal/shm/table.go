@@ -109,7 +109,7 @@ func (m *mapping) leave() {
 		m.buryParty(m.taken, m.as)
 	}
 	if m.kind != KindQueue { // there a copy may be under way; see detach
-		m.held(m.taken).Store(0)
+		m.empty(m.taken, m.as)
 	}
 	for line := range numLines {
 		rouse(m.wake(line, m.taken))
@@ -151,16 +151,51 @@ func (m *mapping) repair(n int, id ident) {
 	if m.kind == KindQueue && !m.buryUser(n, id) {
 		return // not now: the slot stays, so that somebody comes again
 	}
-	for h := m.held(n).Load(); h != 0 && m.ident(n).Load() == uint64(id); h = m.held(n).Load() {
-		point(PointRepairBeforeHeld)
-		m.held(n).CompareAndSwap(h, 0)
-		point(PointRepairAfterHeld)
-	}
+	m.empty(n, id)
 	m.ident(n).CompareAndSwap(uint64(id), 0)
 	point(PointRepairAfterIdent)
 	for line := range numLines {
 		m.wakeFirst(line)
 	}
+}
+
+// empty takes back what the process id holds under slot n. The changes go on being
+// counted: somebody may do this late, when the slot is that of another process, and
+// must not find there the word that it has read before.
+func (m *mapping) empty(n int, id ident) {
+	held, shift := m.held(n), m.kind.changes()
+	for h := held.Load(); m.ident(n).Load() == uint64(id); h = held.Load() {
+		if h&(1<<shift-1) == 0 {
+			return
+		}
+		if m.kind == KindCondition && h>>grantShift&waitMask > 0 {
+			m.notifyOthers(n)
+		}
+		point(PointRepairBeforeHeld)
+		if held.CompareAndSwap(h, (h>>shift+1)<<shift) {
+			point(PointRepairAfterHeld)
+			return
+		}
+	}
+}
+
+// dead tells whether the process of a slot is dead, and repairs the slot then. It is
+// for who asks again and again: the process stays watched for a while, and asking is one
+// cheap system call.
+func (m *mapping) dead(n int) bool {
+	id := ident(m.ident(n).Load())
+	if id == 0 {
+		return true
+	}
+	if n == int(m.own.Load()) {
+		return false
+	}
+	dead, err := m.asked.ensure([]ident{id}, func() {})
+	if err != nil && alive(id) || err == nil && dead == 0 {
+		return false
+	}
+	m.repair(n, id)
+	return true
 }
 
 // nextOrder draws a number that nobody else has or will have.

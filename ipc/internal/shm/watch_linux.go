@@ -209,7 +209,7 @@ func (s *watchSet) forget(needed []ident) {
 		}
 		return dead
 	})
-	if len(s.kept) >= maxKept && !slices.Contains(needed, s.kept[0].id) {
+	for len(s.kept) >= maxKept && !slices.Contains(needed, s.kept[0].id) {
 		death.unwatch(s.kept[0], s)
 		s.kept = slices.Delete(s.kept, 0, 1)
 	}
