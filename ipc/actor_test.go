@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A kit is what an actor gets: one of each kind, or some of them.
-type kit struct {
+// tools are what an actor gets: one of each kind, or some of them.
+type tools struct {
 	Lock      *Lock
 	RLock     *RLock
 	Semaphore *Semaphore
@@ -21,13 +21,13 @@ type kit struct {
 	Barrier   *Barrier
 }
 
-// The helper "actor" gets a kit and then does what it is told, and answers.
+// The helper "actor" gets its tools and then does what it is told, and answers.
 func init() { helpers["actor"] = actor }
 
 func actor(c *Conn) error {
 	ctx := context.Background()
 	a := &acting{c: c}
-	if err := c.Recv(ctx, &a.kit); err != nil {
+	if err := c.Recv(ctx, &a.tools); err != nil {
 		return err
 	}
 	if a.RLock == nil && a.Condition != nil {
@@ -63,7 +63,7 @@ func actor(c *Conn) error {
 }
 
 type acting struct {
-	kit
+	tools
 	c    *Conn
 	lock Held
 	held []RHeld
@@ -203,7 +203,7 @@ func (a *acting) close() {
 			}
 		}
 	}
-	a.kit, a.lock, a.held = kit{}, Held{}, nil
+	a.tools, a.lock, a.held = tools{}, Held{}, nil
 }
 
 func heldText(died bool) string {
@@ -216,15 +216,15 @@ func heldText(died bool) string {
 func placeText(place int, err error) (string, error) { return fmt.Sprintf("place %d", place), err }
 
 // startActor starts a process that has k.
-func startActor(t *testing.T, k kit) *child {
+func startActor(t *testing.T, k tools) *child {
 	t.Helper()
 	c := start(t, "actor")
 	c.send(k)
 	return c
 }
 
-// A crowd is some actors with the same kit.
-func startActors(t *testing.T, n int, k kit) []*child {
+// startActors starts some processes that have the same tools.
+func startActors(t *testing.T, n int, k tools) []*child {
 	t.Helper()
 	cs := make([]*child, n)
 	for i := range cs {
@@ -233,8 +233,8 @@ func startActors(t *testing.T, n int, k kit) []*child {
 	return cs
 }
 
-// until waits until a number, which is called what, is as expected.
-func until(t *testing.T, what string, number func() int, want int) {
+// untilIs waits until a number, which is called what, is as expected.
+func untilIs(t *testing.T, what string, number func() int, want int) {
 	t.Helper()
 	for end := time.Now().Add(deadline); number() != want; runtime.Gosched() {
 		if time.Now().After(end) {

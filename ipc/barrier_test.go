@@ -36,7 +36,7 @@ func come(ctx context.Context, b *Barrier) <-chan error {
 func TestBarrierPlaces(t *testing.T) {
 	checkLeaks(t)
 	b := newTestBarrier(t, 3)
-	procs := startActors(t, 3, kit{Barrier: b})
+	procs := startActors(t, 3, tools{Barrier: b})
 	for range 20 {
 		var places []string
 		for _, p := range procs {
@@ -58,7 +58,7 @@ func TestBarrierPlaces(t *testing.T) {
 // Nine processes at a barrier for three are released in threes.
 func TestBarrierInThrees(t *testing.T) {
 	b := newTestBarrier(t, 3)
-	procs := startActors(t, 9, kit{Barrier: b})
+	procs := startActors(t, 9, tools{Barrier: b})
 	for range 20 {
 		for _, p := range procs {
 			p.send("come")
@@ -118,14 +118,14 @@ func TestBarrierGoroutines(t *testing.T) {
 func TestBarrierAction(t *testing.T) {
 	checkLeaks(t)
 	b := newTestBarrier(t, 2)
-	procs := startActors(t, 3, kit{Barrier: b})
+	procs := startActors(t, 3, tools{Barrier: b})
 	first, last, next := procs[0], procs[1], procs[2]
 	first.send("act")
-	until(t, "waiting", b.Waiting, 1)
+	untilIs(t, "waiting", b.Waiting, 1)
 	last.send("act")
 	last.expect("acting")
 	next.send("come")
-	until(t, "standing in line", b.x.Standing, 2)
+	untilIs(t, "standing in line", b.x.Standing, 2)
 	before := cpuOf(t, next)
 	time.Sleep(100 * time.Millisecond) // to measure over, not to wait for something
 	if used := cpuOf(t, next) - before; used > 50*time.Millisecond {
@@ -137,7 +137,7 @@ func TestBarrierAction(t *testing.T) {
 	last.send("on")
 	last.expect("place 1")
 	first.expect("place 0")
-	until(t, "waiting", b.Waiting, 1)
+	untilIs(t, "waiting", b.Waiting, 1)
 	if err := result(t, "the next round", come(within(t), b)); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestBarrierAction(t *testing.T) {
 
 	// Who comes while an action runs, and does not want to wait, breaks nothing.
 	first.send("come")
-	until(t, "waiting", b.Waiting, 1)
+	untilIs(t, "waiting", b.Waiting, 1)
 	last.send("act")
 	last.expect("acting")
 	if _, err := b.Wait(overCtx()); err != context.Canceled {
@@ -170,9 +170,9 @@ func (c *child) mustBeSilent() error {
 func TestBarrierActionFails(t *testing.T) {
 	checkLeaks(t)
 	b := newTestBarrier(t, 2)
-	a, c := startActor(t, kit{Barrier: b}), startActor(t, kit{Barrier: b})
+	a, c := startActor(t, tools{Barrier: b}), startActor(t, tools{Barrier: b})
 	a.send("come")
-	until(t, "waiting", b.Waiting, 1)
+	untilIs(t, "waiting", b.Waiting, 1)
 	c.send("act")
 	c.expect("acting")
 	c.send("fail")
@@ -188,7 +188,7 @@ func TestBarrierActionFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.send("come")
-		until(t, "waiting", b.Waiting, 1)
+		untilIs(t, "waiting", b.Waiting, 1)
 		go func() {
 			defer func() { recover() }()
 			b.WaitAction(context.Background(), action)
@@ -206,13 +206,13 @@ func TestBarrierActionFails(t *testing.T) {
 func TestBarrierBreaksForAll(t *testing.T) {
 	checkLeaks(t)
 	b := newTestBarrier(t, 3)
-	procs := startActors(t, 2, kit{Barrier: b})
+	procs := startActors(t, 2, tools{Barrier: b})
 	breaks := map[string]func(){
 		"abort":    func() { procs[1].do("abort", "aborted") },
 		"time-out": func() { procs[1].do("come a while", "context deadline exceeded") },
 		"a cancelled wait": func() {
 			procs[1].send("come until told")
-			until(t, "waiting", b.Waiting, 2)
+			untilIs(t, "waiting", b.Waiting, 2)
 			procs[1].send("give up")
 			procs[1].expect("context canceled")
 		},
@@ -224,7 +224,7 @@ func TestBarrierBreaksForAll(t *testing.T) {
 	}
 	for what, broken := range breaks {
 		procs[0].send("come")
-		until(t, "waiting", b.Waiting, 1)
+		untilIs(t, "waiting", b.Waiting, 1)
 		broken()
 		if got := recv[string](procs[0]); got != brokenText {
 			t.Fatalf("after %s: %q", what, got)
@@ -248,9 +248,9 @@ func TestBarrierBreaksForAll(t *testing.T) {
 func TestBarrierReset(t *testing.T) {
 	checkLeaks(t)
 	b := newTestBarrier(t, 2)
-	a, c, d := startActor(t, kit{Barrier: b}), startActor(t, kit{Barrier: b}), startActor(t, kit{Barrier: b})
+	a, c, d := startActor(t, tools{Barrier: b}), startActor(t, tools{Barrier: b}), startActor(t, tools{Barrier: b})
 	a.send("come")
-	until(t, "waiting", b.Waiting, 1)
+	untilIs(t, "waiting", b.Waiting, 1)
 	c.do("reset", "reset")
 	a.expect(brokenText)
 	if b.Broken() {
@@ -258,7 +258,7 @@ func TestBarrierReset(t *testing.T) {
 	}
 	// One that is stopped learns late how its round ended: here all had come.
 	a.send("come")
-	until(t, "waiting", b.Waiting, 1)
+	untilIs(t, "waiting", b.Waiting, 1)
 	a.stop()
 	c.do("come", "place 1")
 	c.do("reset", "reset")
@@ -267,12 +267,12 @@ func TestBarrierReset(t *testing.T) {
 	a.expect("place 0")
 	// And here it was thrown out, though others came together afterwards.
 	a.send("come")
-	until(t, "waiting", b.Waiting, 1)
+	untilIs(t, "waiting", b.Waiting, 1)
 	a.stop()
 	c.do("reset", "reset")
 	for range 3 {
 		c.send("come")
-		until(t, "waiting", b.Waiting, 1)
+		untilIs(t, "waiting", b.Waiting, 1)
 		d.do("come", "place 1")
 		c.expect("place 0")
 	}
@@ -286,10 +286,10 @@ func TestBarrierDeadParty(t *testing.T) {
 	checkLeaks(t)
 	b := newTestBarrier(t, 4)
 	for dead := range 3 {
-		procs := startActors(t, 3, kit{Barrier: b})
+		procs := startActors(t, 3, tools{Barrier: b})
 		for i, p := range procs {
 			p.send("come")
-			until(t, "waiting", b.Waiting, i+1)
+			untilIs(t, "waiting", b.Waiting, i+1)
 		}
 		procs[dead].kill()
 		for i, p := range procs {
@@ -305,10 +305,10 @@ func TestBarrierDeadParty(t *testing.T) {
 			}
 		}
 	}
-	procs := startActors(t, 4, kit{Barrier: b})
+	procs := startActors(t, 4, tools{Barrier: b})
 	for i, p := range procs[:3] {
 		p.send("come")
-		until(t, "waiting", b.Waiting, i+1)
+		untilIs(t, "waiting", b.Waiting, i+1)
 	}
 	procs[3].send("act")
 	procs[3].expect("acting")
@@ -336,10 +336,10 @@ func TestBarrierDeadParty(t *testing.T) {
 func TestBarrierClose(t *testing.T) {
 	checkLeaks(t)
 	b := newTestBarrier(t, 3)
-	a := startActor(t, kit{Barrier: b})
+	a := startActor(t, tools{Barrier: b})
 	a.send("come")
 	waits := come(context.Background(), b)
-	until(t, "waiting", b.Waiting, 2)
+	untilIs(t, "waiting", b.Waiting, 2)
 	b.Close()
 	if err := result(t, "wait during Close", waits); err != ErrClosed {
 		t.Fatalf("wait during Close: %v", err)

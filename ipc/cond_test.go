@@ -26,7 +26,7 @@ func awaiting(t *testing.T, c *Condition, procs ...*child) {
 		before := c.Waiting()
 		p.do("lock", "held")
 		p.send("await")
-		until(t, "waiting", c.Waiting, before+1)
+		untilIs(t, "waiting", c.Waiting, before+1)
 	}
 }
 
@@ -42,7 +42,7 @@ func mustNotify(t testing.TB, ctx context.Context, c *Condition, n, want int) {
 
 func TestConditionNeedsTheLock(t *testing.T) {
 	c := newTestCondition(t)
-	a := startActor(t, kit{Condition: c})
+	a := startActor(t, tools{Condition: c})
 	a.do("await", "ipc: not held")
 	a.do("notify 1", "ipc: not held")
 	me := WithOwner(context.Background())
@@ -68,10 +68,10 @@ func TestConditionNotify(t *testing.T) {
 	c := newTestCondition(t)
 	ctx := WithOwner(context.Background())
 	mustNotify(t, ctx, c, 3, 0) // nobody; and it is not kept for later
-	procs := startActors(t, 5, kit{Condition: c})
+	procs := startActors(t, 5, tools{Condition: c})
 	awaiting(t, c, procs...)
 	mustNotify(t, ctx, c, 1, 1)
-	until(t, "waiting", c.Waiting, 4)
+	untilIs(t, "waiting", c.Waiting, 4)
 	procs[0].expect("notified") // the one that has waited longest
 	procs[0].do("unlock", "unlocked")
 	mustNotify(t, ctx, c, 2, 2)
@@ -79,12 +79,12 @@ func TestConditionNotify(t *testing.T) {
 		whoAnswers(t, procs[1:3], "notified").do("unlock", "unlocked")
 	}
 	awaiting(t, c, procs[:3]...)
-	until(t, "waiting", c.Waiting, 5)
+	untilIs(t, "waiting", c.Waiting, 5)
 	mustNotify(t, ctx, c, 1<<40, 5)
 	for range procs {
 		whoAnswers(t, procs, "notified").do("unlock", "unlocked")
 	}
-	until(t, "waiting", c.Waiting, 0)
+	untilIs(t, "waiting", c.Waiting, 0)
 }
 
 // whoAnswers returns the next of procs that says so, or anything if want is empty.
@@ -170,13 +170,13 @@ func init() {
 func TestConditionLevels(t *testing.T) {
 	checkLeaks(t)
 	c := newTestCondition(t)
-	a := startActor(t, kit{Condition: c})
+	a := startActor(t, tools{Condition: c})
 	a.do("lock", "held")
 	a.do("lock", "held")
 	a.do("lock", "held")
 	a.do("token", "1")
 	a.send("await")
-	until(t, "waiting", c.Waiting, 1)
+	untilIs(t, "waiting", c.Waiting, 1)
 	ctx := context.Background()
 	h, ok, err := c.Lock().TryAcquire(ctx)
 	if !ok || err != nil {
@@ -215,7 +215,7 @@ func TestConditionWaitFor(t *testing.T) {
 		return err
 	})
 	for range 3 {
-		until(t, "waiting", c.Waiting, 1)
+		untilIs(t, "waiting", c.Waiting, 1)
 		h := mustLock(t, two, c.Lock())
 		n++
 		if _, err := c.Notify(two, 1); err != nil {
@@ -243,15 +243,15 @@ func TestConditionWaitFor(t *testing.T) {
 func TestConditionCancelled(t *testing.T) {
 	checkLeaks(t)
 	c := newTestCondition(t)
-	a, b := startActor(t, kit{Condition: c}), startActor(t, kit{Condition: c})
+	a, b := startActor(t, tools{Condition: c}), startActor(t, tools{Condition: c})
 	a.do("lock", "held")
 	a.send("await until told")
-	until(t, "waiting", c.Waiting, 1)
+	untilIs(t, "waiting", c.Waiting, 1)
 	awaiting(t, c, b)
 	h := mustLock(t, context.Background(), c.Lock())
 	a.send("give up")
-	until(t, "waiting", c.Waiting, 1)
-	until(t, "waiting for the lock", c.Lock().Waiting, 1)
+	untilIs(t, "waiting", c.Waiting, 1)
+	untilIs(t, "waiting for the lock", c.Lock().Waiting, 1)
 	if n, err := c.NotifyAll(context.Background()); n != 1 || err != nil {
 		t.Fatalf("notify beside one who has given up: %d, %v", n, err)
 	}
@@ -293,7 +293,7 @@ func TestConditionGoroutines(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		until(t, "waiting", c.Waiting, i+1)
+		untilIs(t, "waiting", c.Waiting, i+1)
 	}
 	ctx := WithOwner(context.Background())
 	for i := range 10 {
@@ -315,21 +315,21 @@ func TestConditionDeadWaiters(t *testing.T) {
 	checkLeaks(t)
 	c := newTestCondition(t)
 	ctx := context.Background()
-	dead, next := startActor(t, kit{Condition: c}), startActor(t, kit{Condition: c})
+	dead, next := startActor(t, tools{Condition: c}), startActor(t, tools{Condition: c})
 	awaiting(t, c, dead, next)
 	dead.kill()
 	mustNotify(t, ctx, c, 1, 1)
 	next.expect("notified")
 	next.do("unlock", "unlocked")
 
-	dead = startActor(t, kit{Condition: c})
+	dead = startActor(t, tools{Condition: c})
 	awaiting(t, c, dead, next)
 	h := mustLock(t, ctx, c.Lock())
 	if n, err := c.Notify(ctx, 1); n != 1 || err != nil {
 		t.Fatalf("notify: %d, %v", n, err)
 	}
 	dead.kill() // it was notified and has not got the lock
-	until(t, "waiting", c.Waiting, 0)
+	untilIs(t, "waiting", c.Waiting, 0)
 	mustUnlock(t, h)
 	next.expect("notified")
 	next.do("unlock", "unlocked")
@@ -338,7 +338,7 @@ func TestConditionDeadWaiters(t *testing.T) {
 // Who waits and takes the lock from a dead one is told.
 func TestConditionOwnerDied(t *testing.T) {
 	c := newTestCondition(t)
-	a, b := startActor(t, kit{Condition: c}), startActor(t, kit{Condition: c})
+	a, b := startActor(t, tools{Condition: c}), startActor(t, tools{Condition: c})
 	awaiting(t, c, a)
 	b.do("lock", "held")
 	b.do("notify 1", "1")
@@ -361,7 +361,7 @@ func TestConditionsWithOneLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer empty.Close()
-	a, b := startActor(t, kit{Condition: full}), startActor(t, kit{Condition: empty})
+	a, b := startActor(t, tools{Condition: full}), startActor(t, tools{Condition: empty})
 	awaiting(t, full, a)
 	awaiting(t, empty, b)
 	mustNotify(t, context.Background(), empty, 5, 1)
@@ -382,8 +382,8 @@ func TestConditionClose(t *testing.T) {
 		}
 		return c.Wait(ctx)
 	})
-	until(t, "waiting", c.Waiting, 1)
-	a := startActor(t, kit{Condition: c})
+	untilIs(t, "waiting", c.Waiting, 1)
+	a := startActor(t, tools{Condition: c})
 	awaiting(t, c, a)
 	c.Close()
 	if err := result(t, "wait during Close", waits); err != ErrClosed {
@@ -396,6 +396,6 @@ func TestConditionClose(t *testing.T) {
 		t.Fatalf("wait after Close: %v", err)
 	}
 	mustUnlock(t, h) // it is held all the same
-	b := startActor(t, kit{RLock: c.Lock()})
+	b := startActor(t, tools{RLock: c.Lock()})
 	b.do("lock", "held")
 }

@@ -18,14 +18,14 @@ func newTestEvent(t testing.TB) *Event {
 func TestEventBetweenProcesses(t *testing.T) {
 	checkLeaks(t)
 	e := newTestEvent(t)
-	k := kit{Event: e}
+	k := tools{Event: e}
 	procs := startActors(t, 3, k)
 	setter := startActor(t, k)
 	for range 5 {
 		for _, p := range procs {
 			p.send("wait")
 		}
-		until(t, "waiting", e.Waiting, len(procs))
+		untilIs(t, "waiting", e.Waiting, len(procs))
 		setter.do("set", "set")
 		setter.do("set", "set")
 		for _, p := range procs {
@@ -48,7 +48,7 @@ func TestEventBetweenProcesses(t *testing.T) {
 func TestEventPulse(t *testing.T) {
 	checkLeaks(t)
 	e := newTestEvent(t)
-	k := kit{Event: e}
+	k := tools{Event: e}
 	procs := startActors(t, 3, k)
 	for _, p := range procs {
 		p.send("wait")
@@ -57,8 +57,8 @@ func TestEventPulse(t *testing.T) {
 	for range 10 {
 		here = append(here, in(func() error { return e.Wait(context.Background()) }))
 	}
-	until(t, "waiting", e.Waiting, 4)
-	until(t, "waiting here", e.x.Members, 10)
+	untilIs(t, "waiting", e.Waiting, 4)
+	untilIs(t, "waiting here", e.x.Members, 10)
 	procs[0].stop()
 	if err := e.Set(); err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestEventManySets(t *testing.T) {
 		}
 		p.send("pulse")
 		p.expect("done")
-		until(t, "members", func() int {
+		untilIs(t, "members", func() int {
 			e.Set()
 			e.Clear()
 			return e.x.Members()
@@ -135,11 +135,11 @@ func TestEventContextAndClose(t *testing.T) {
 	if err := e.Wait(overCtx()); err != context.Canceled {
 		t.Fatalf("not set, with an ended context: %v", err)
 	}
-	a, b := startActor(t, kit{Event: e}), startActor(t, kit{Event: e})
+	a, b := startActor(t, tools{Event: e}), startActor(t, tools{Event: e})
 	a.send("wait until told")
-	until(t, "waiting", e.Waiting, 1)
+	untilIs(t, "waiting", e.Waiting, 1)
 	b.send("wait")
-	until(t, "waiting", e.Waiting, 2)
+	untilIs(t, "waiting", e.Waiting, 2)
 	a.send("give up")
 	a.expect("context canceled")
 	a.do("set", "set")
@@ -149,7 +149,7 @@ func TestEventContextAndClose(t *testing.T) {
 	}
 	a.do("clear", "cleared")
 	waits := in(func() error { return e.Wait(context.Background()) })
-	until(t, "waiting", e.Waiting, 1)
+	untilIs(t, "waiting", e.Waiting, 1)
 	e.Close()
 	if err := result(t, "wait during Close", waits); err != ErrClosed {
 		t.Fatalf("wait during Close: %v", err)
@@ -168,13 +168,13 @@ func TestEventDeadWaiter(t *testing.T) {
 	checkLeaks(t)
 	e := newTestEvent(t)
 	for range 10 {
-		dead, next := startActor(t, kit{Event: e}), startActor(t, kit{Event: e})
+		dead, next := startActor(t, tools{Event: e}), startActor(t, tools{Event: e})
 		dead.send("wait")
-		until(t, "waiting", e.Waiting, 1)
+		untilIs(t, "waiting", e.Waiting, 1)
 		next.send("wait")
-		until(t, "waiting", e.Waiting, 2)
+		untilIs(t, "waiting", e.Waiting, 2)
 		dead.kill()
-		until(t, "waiting", e.Waiting, 1)
+		untilIs(t, "waiting", e.Waiting, 1)
 		if err := e.Set(); err != nil {
 			t.Fatal(err)
 		}

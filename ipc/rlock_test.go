@@ -34,14 +34,14 @@ func mustUnlock(t testing.TB, h RHeld) {
 func TestRLockLevels(t *testing.T) {
 	checkLeaks(t)
 	l := newTestRLock(t)
-	k := kit{RLock: l}
+	k := tools{RLock: l}
 	a, b := startActor(t, k), startActor(t, k)
 	for range 3 {
 		a.do("lock", "held")
 	}
 	b.do("trylock", "busy")
 	b.send("lock")
-	until(t, "waiting", l.Waiting, 1)
+	untilIs(t, "waiting", l.Waiting, 1)
 	a.do("unlock", "unlocked")
 	a.do("unlock", "unlocked")
 	if _, ok, err := l.TryAcquire(within(t)); ok || err != nil {
@@ -73,7 +73,7 @@ func TestRLockOwners(t *testing.T) {
 		}
 		return h.Release()
 	})
-	until(t, "waiting", l.Waiting, 1)
+	untilIs(t, "waiting", l.Waiting, 1)
 	mustUnlock(t, outer) // in any order
 	mustUnlock(t, inner)
 	if err := result(t, "the other owner", other); err != nil {
@@ -137,7 +137,7 @@ func TestRLockDeadOwner(t *testing.T) {
 	checkLeaks(t)
 	l := newTestRLock(t)
 	for _, how := range []string{"lock", "trylock"} {
-		owner, next := startActor(t, kit{RLock: l}), startActor(t, kit{RLock: l})
+		owner, next := startActor(t, tools{RLock: l}), startActor(t, tools{RLock: l})
 		owner.do("lock", "held")
 		owner.do("lock", "held")
 		owner.kill()
@@ -148,10 +148,10 @@ func TestRLockDeadOwner(t *testing.T) {
 		next.do("lock", "held")
 		next.do("unlock", "unlocked")
 	}
-	owner, next := startActor(t, kit{RLock: l}), startActor(t, kit{RLock: l})
+	owner, next := startActor(t, tools{RLock: l}), startActor(t, tools{RLock: l})
 	owner.do("lock", "held")
 	next.send("lock")
-	until(t, "waiting", l.Waiting, 1)
+	untilIs(t, "waiting", l.Waiting, 1)
 	owner.kill()
 	next.expect("held, owner died")
 	next.do("token", "8")
@@ -160,12 +160,12 @@ func TestRLockDeadOwner(t *testing.T) {
 func TestRLockContext(t *testing.T) {
 	checkLeaks(t)
 	l := newTestRLock(t)
-	a := startActor(t, kit{RLock: l})
+	a := startActor(t, tools{RLock: l})
 	a.do("lock", "held")
 	if _, err := l.Acquire(overCtx()); err != context.Canceled {
 		t.Fatalf("held by another, with an ended context: %v", err)
 	}
-	b := startActor(t, kit{RLock: l})
+	b := startActor(t, tools{RLock: l})
 	b.do("lock a while", "context deadline exceeded")
 	a.do("lock a while", "held")
 	a.do("unlock", "unlocked")
@@ -178,7 +178,7 @@ func TestRLockContext(t *testing.T) {
 		t.Fatalf("one level more, with an ended context: %v", err)
 	}
 	b.send("lock")
-	until(t, "waiting", l.Waiting, 1)
+	untilIs(t, "waiting", l.Waiting, 1)
 	mustUnlock(t, h)
 	mustUnlock(t, h)
 	b.expect("held")
@@ -190,9 +190,9 @@ func TestRLockClose(t *testing.T) {
 	one := WithOwner(context.Background())
 	h := mustLock(t, one, l)
 	failed := in(func() error { _, err := l.Acquire(context.Background()); return err })
-	b := startActor(t, kit{RLock: l})
+	b := startActor(t, tools{RLock: l})
 	b.send("lock")
-	until(t, "waiting", l.Waiting, 2)
+	untilIs(t, "waiting", l.Waiting, 2)
 	l.Close()
 	if err := result(t, "acquire during Close", failed); err != ErrClosed {
 		t.Fatalf("acquire during Close: %v", err)

@@ -25,14 +25,14 @@ func wantValue(t testing.TB, s *Semaphore, want int) {
 func TestSemaphoreBetweenProcesses(t *testing.T) {
 	checkLeaks(t)
 	s := newTestSemaphore(t, SemaphoreOptions{Permits: 2})
-	k := kit{Semaphore: s}
+	k := tools{Semaphore: s}
 	a, b, c := startActor(t, k), startActor(t, k), startActor(t, k)
 	a.do("acquire", "acquired")
 	b.do("acquire", "acquired")
 	c.do("try", "none")
 	c.do("value", "0")
 	c.send("acquire")
-	until(t, "waiting", s.Waiting, 1)
+	untilIs(t, "waiting", s.Waiting, 1)
 	b.do("release", "released")
 	c.expect("acquired")
 	wantValue(t, s, 0)
@@ -50,7 +50,7 @@ func TestSemaphoreBetweenProcesses(t *testing.T) {
 // more.
 func TestSemaphoreHasNoLimit(t *testing.T) {
 	s := newTestSemaphore(t, SemaphoreOptions{})
-	a, b := startActor(t, kit{Semaphore: s}), startActor(t, kit{Semaphore: s})
+	a, b := startActor(t, tools{Semaphore: s}), startActor(t, tools{Semaphore: s})
 	b.do("try", "none")
 	for n := range 3 {
 		a.do("release", "released")
@@ -82,7 +82,7 @@ func TestSemaphoreAsSignal(t *testing.T) {
 			}
 		}
 		own := newTestSemaphore(t, SemaphoreOptions{Handoff: handoff})
-		other := startActor(t, kit{Semaphore: own})
+		other := startActor(t, tools{Semaphore: own})
 		for range 70000 {
 			if err := own.Release(); err != nil {
 				t.Fatal(err)
@@ -102,7 +102,7 @@ func TestSemaphoreAsSignal(t *testing.T) {
 
 func TestBoundedSemaphore(t *testing.T) {
 	s := newTestSemaphore(t, SemaphoreOptions{Permits: 2, Bounded: true})
-	a, b := startActor(t, kit{Semaphore: s}), startActor(t, kit{Semaphore: s})
+	a, b := startActor(t, tools{Semaphore: s}), startActor(t, tools{Semaphore: s})
 	a.do("release", "ipc: released too often")
 	a.do("acquire", "acquired")
 	b.do("release", "ipc: released too often") // a holds it
@@ -121,7 +121,7 @@ func TestBoundedSemaphore(t *testing.T) {
 
 func TestSemaphoreHandoff(t *testing.T) {
 	s := newTestSemaphore(t, SemaphoreOptions{Permits: 2, Bounded: true, Handoff: true})
-	a, b := startActor(t, kit{Semaphore: s}), startActor(t, kit{Semaphore: s})
+	a, b := startActor(t, tools{Semaphore: s}), startActor(t, tools{Semaphore: s})
 	a.do("acquire", "acquired")
 	a.do("acquire", "acquired")
 	b.do("release", "released") // anybody may
@@ -130,7 +130,7 @@ func TestSemaphoreHandoff(t *testing.T) {
 	b.do("try", "acquired")
 	b.do("try", "none")
 	b.send("acquire")
-	until(t, "waiting", s.Waiting, 1)
+	untilIs(t, "waiting", s.Waiting, 1)
 	if err := s.Release(); err != nil {
 		t.Fatal(err)
 	}
@@ -143,13 +143,13 @@ func TestSemaphoreHandoff(t *testing.T) {
 func TestSemaphoreDeadHolders(t *testing.T) {
 	checkLeaks(t)
 	s := newTestSemaphore(t, SemaphoreOptions{Permits: 3})
-	k := kit{Semaphore: s}
+	k := tools{Semaphore: s}
 	a, b, c := startActor(t, k), startActor(t, k), startActor(t, k)
 	a.do("acquire", "acquired")
 	a.do("acquire", "acquired")
 	b.do("acquire", "acquired")
 	c.send("acquire")
-	until(t, "waiting", s.Waiting, 1)
+	untilIs(t, "waiting", s.Waiting, 1)
 	a.kill()
 	c.expect("acquired")
 	wantValue(t, s, 1)
@@ -166,7 +166,7 @@ func TestSemaphoreDeadHolders(t *testing.T) {
 	c.do("try", "none")
 	d.send("acquire")
 	e.send("acquire")
-	until(t, "waiting", s.Waiting, 2)
+	untilIs(t, "waiting", s.Waiting, 2)
 	s.Close()
 	d.expect("acquired")
 	e.expect("acquired")
@@ -184,16 +184,16 @@ func TestSemaphoreContextAndClose(t *testing.T) {
 	if err := s.Acquire(overCtx()); err != context.Canceled {
 		t.Fatalf("no permit with an ended context: %v", err)
 	}
-	a, b := startActor(t, kit{Semaphore: s}), startActor(t, kit{Semaphore: s})
+	a, b := startActor(t, tools{Semaphore: s}), startActor(t, tools{Semaphore: s})
 	a.do("acquire a while", "context deadline exceeded")
 	a.send("acquire until told")
-	until(t, "waiting", s.Waiting, 1)
+	untilIs(t, "waiting", s.Waiting, 1)
 	b.send("acquire")
-	until(t, "waiting", s.Waiting, 2)
+	untilIs(t, "waiting", s.Waiting, 2)
 	a.send("give up")
 	a.expect("context canceled")
 	waits := in(func() error { return s.Acquire(context.Background()) })
-	until(t, "waiting", s.Waiting, 2)
+	untilIs(t, "waiting", s.Waiting, 2)
 	s.Close()
 	if err := result(t, "acquire during Close", waits); err != ErrClosed {
 		t.Fatalf("acquire during Close: %v", err)

@@ -139,7 +139,7 @@ func BenchmarkConditionPingPong(b *testing.B) {
 func BenchmarkBarrierPingPong(b *testing.B) {
 	barrier := newTestBarrier(b, 2)
 	p := start(b, "actor")
-	p.send(kit{Barrier: barrier}, "comes 1000000000")
+	p.send(tools{Barrier: barrier}, "comes 1000000000")
 	for b.Loop() {
 		if _, err := barrier.Wait(context.Background()); err != nil {
 			b.Fatal(err)
