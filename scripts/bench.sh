@@ -47,26 +47,29 @@ bench_go() {
 
 bench_ipc() {
 	go build -o "$tmp/ours" ./scripts/bench/ours
-	if command -v cc >/dev/null; then
-		cc -O2 -pthread -o "$tmp/limits" scripts/bench/limits.c
-		c=$tmp/limits
-	else
-		echo "bench: there is no cc here, so no limits in C" >&2
-		c=true
-	fi
+	local all=(ours) r m who
 	if command -v python3 >/dev/null; then
-		py="python3 scripts/bench/peers.py"
+		all+=(py)
 	else
 		echo "bench: there is no python3 here, so no CPython" >&2
-		py=true
 	fi
-	echo "$(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg), $(go env GOVERSION), $(python3 --version 2>&1 || true)"
+	if command -v cc >/dev/null; then
+		cc -O2 -pthread -o "$tmp/limits" scripts/bench/limits.c
+		all+=(c)
+	else
+		echo "bench: there is no cc here, so no limits in C" >&2
+	fi
+	echo "$(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg), $(go env GOVERSION), $(python3 --version 2>/dev/null || true)"
 	for r in $(seq "$count"); do
 		for m in $(awk -F'\t' '!/^#/ { print $1 }' scripts/bench/measures.tsv); do
-			for who in ours py c; do
-				case $who in ours) run=$tmp/ours ;; py) run=$py ;; c) run=$c ;; esac
+			for who in "${all[@]}"; do
+				case $who in
+				ours) run=("$tmp/ours") ;;
+				py) run=(python3 scripts/bench/peers.py) ;;
+				c) run=("$tmp/limits") ;;
+				esac
 				# A measure that fails or hangs is a gap in the table, and said.
-				timeout -k 1 60 $run "$m" >"$tmp/one" || echo "bench: $who $m: status $?" >&2
+				timeout -k 1 60 "${run[@]}" "$m" >"$tmp/one" || echo "bench: $who $m: status $?" >&2
 				sed "s/^/$who /" "$tmp/one" >>"$tmp/out"
 			done
 		done

@@ -16,7 +16,7 @@ function quantile(who, key, q,    m, i, j, x, a) {
 	if (i < q * m) i++ # the smallest value that so many are not above
 	return a[i < 1 ? 1 : i]
 }
-function shown(x, key) { return x == "" ? "-" : sprintf("%.3g", x / scale[key]) }
+function shown(x, key) { return x == "" ? "-" : sprintf(x / scale[key] < 100 ? "%.3g" : "%.0f", x / scale[key]) }
 function ratio(x, y) { return x == "" || y == "" || !y ? "-" : sprintf("%.2f ×", x / y) }
 function verdict(x, y, key, ask) {
 	if (ask == "" || x == "" || !y) return ""
