@@ -23,24 +23,27 @@ const (
 	offWord    = 128 // u64, the state word of a Mutex, in a cache line of its own
 	offName    = 192 // NameSize bytes, padded with zeros
 	offLines   = 256 // two u64 for each line: the highest order number announced in it, and up to which nobody is left
+	offWord2   = 512 // u64, the state word of a second Mutex, for a Queue
 	offTable   = 1024
 
 	// NameSize bounds the name of a segment, in bytes.
 	NameSize = 64
 
-	// One slot is one cache line, so that two processes never write to one line.
-	slotSize  = 64
+	// A slot has cache lines of its own, so that two processes never write to one line.
+	slotSize  = 128
 	slotIdent = 0  // u64, 0: free
 	slotOrder = 8  // u64 for each line, 0: not waiting
-	slotWake  = 40 // u32 for each line, the futex that the slot's process sleeps on
-	slotHeld  = 56 // u64, what the process holds, as the kind defines it
+	slotHeld  = 48 // u64, what the process holds, as the kind defines it
+	slotGrave = 56 // u64, 1: a Queue may have to take back what the process held
+	slotWake  = 64 // u32 for each line, the futex that the slot's process sleeps on
 
 	// A process may wait in several lines of a segment at a time, for different things.
 	lineMutex = 0 // for the mutex in the header
 	lineA     = 1 // what for, the kind defines
 	lineB     = 2
 	lineC     = 3
-	numLines  = 4
+	lineWord2 = 4 // for the second mutex
+	numLines  = 5
 
 	// MaxSlots is what fits in the owner field of the state word.
 	MaxSlots = 1<<ownerBits - 1

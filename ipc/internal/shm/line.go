@@ -132,7 +132,7 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 // before the line was seen empty: so no death and no delay between two stores can make
 // a sleeper be forgotten, as it could with a flag that is set and cleared.
 func (l *line) announce(order uint64) {
-	if l.number == lineMutex {
+	if l.number == lineMutex || l.number == lineWord2 {
 		return // the state word has a flag for it, which changes together with the owner
 	}
 	for came := l.came.Load(); came < order; came = l.came.Load() {

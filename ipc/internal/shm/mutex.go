@@ -50,13 +50,12 @@ type Mutex struct {
 
 // NewMutex returns the Mutex in the header of s.
 func NewMutex(s *Segment) *Mutex {
-	x := mutexOf(s.m)
-	x.seg = s
-	return x
+	return &Mutex{seg: s, m: s.m, word: s.m.u64(offWord), line: newLine(s.m, lineMutex), handoff: s.m.handoff()}
 }
 
-func mutexOf(m *mapping) *Mutex {
-	return &Mutex{m: m, word: m.u64(offWord), line: newLine(m, lineMutex), handoff: m.handoff()}
+// newMutex2 returns the second Mutex in the header of s.
+func newMutex2(s *Segment) *Mutex {
+	return &Mutex{seg: s, m: s.m, word: s.m.u64(offWord2), line: newLine(s.m, lineWord2)}
 }
 
 // Segment returns the segment that the mutex lies in.
@@ -238,7 +237,7 @@ func (x *Mutex) release(owner int, token uint64, died bool) bool {
 			continue
 		}
 		point(PointReleaseAfterCAS)
-		if wake && !x.m.wakeFirst(lineMutex) {
+		if wake && !x.m.wakeFirst(x.line.number) {
 			// Nobody is left who waits. Whoever comes to wait changes the word first.
 			point(PointReleaseBeforeClear)
 			x.word.CompareAndSwap(free, free&^(flagWaiters|flagWoken))
@@ -250,10 +249,17 @@ func (x *Mutex) release(owner int, token uint64, died bool) bool {
 
 func (m *mapping) handoff() bool { return m.u64(offFlags).Load()&FlagHandoff != 0 }
 
-// disown frees the mutex if the process id owns it under slot n. The word is read
-// before the slot: if the slot is still that of id afterwards, so was the word.
+// disown frees the mutexes that the process id owns under slot n.
 func (m *mapping) disown(n int, id ident) {
-	word := m.u64(offWord)
+	m.disownWord(m.u64(offWord), n, id)
+	if m.kind == KindQueue {
+		m.disownWord(m.u64(offWord2), n, id)
+	}
+}
+
+// disownWord: the word is read before the slot. If the slot is still that of id
+// afterwards, so was the word.
+func (m *mapping) disownWord(word *atomic.Uint64, n int, id ident) {
 	for {
 		w := word.Load()
 		free := w &^ flagWoken // the dead may have been the one that was woken

@@ -49,15 +49,16 @@ type Segment struct {
 
 // A mapping is what has to be cleaned up after a Segment; it must not refer to it.
 type mapping struct {
-	mem    []byte
-	kind   Kind
-	slots  int // capacity of the table, as checked when it was mapped
-	closed atomic.Bool
-	own    atomic.Uint32 // number of the own slot; 0: none yet, or closed
-	attach sync.Mutex    // held while the own slot is taken, or own changes
-	taken  int           // number of the own slot, also when closed
-	as     ident         // under which it was taken
-	id     [16]byte
+	mem       []byte
+	kind      Kind
+	slots     int // capacity of the table, as checked when it was mapped
+	closed    atomic.Bool
+	own       atomic.Uint32 // number of the own slot; 0: none yet, or closed
+	attach    sync.Mutex    // held while the own slot is taken, or own changes
+	taken     int           // number of the own slot, also when closed
+	as        ident         // under which it was taken
+	inherited atomic.Bool   // the slot was that of a dead process, with what it had taken; see Queue
+	id        [16]byte
 
 	fd descriptor
 

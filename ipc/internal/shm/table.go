@@ -13,6 +13,7 @@ func (m *mapping) slot(n int) int { return offTable + (n-1)*slotSize }
 
 func (m *mapping) ident(n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotIdent) }
 func (m *mapping) held(n int) *atomic.Uint64  { return m.u64(m.slot(n) + slotHeld) }
+func (m *mapping) grave(n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotGrave) }
 
 func (m *mapping) order(line, n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotOrder + 8*line) }
 func (m *mapping) wake(line, n int) *atomic.Uint32  { return m.u32(m.slot(n) + slotWake + 4*line) }
@@ -43,6 +44,9 @@ func (m *mapping) takeSlot() (int, error) {
 		// The dead leave their slots behind; somebody has to look.
 		m.sweep()
 		n = m.claim(me.ident)
+	}
+	if n == 0 && m.kind == KindQueue {
+		n = m.inherit(me.ident)
 	}
 	for try := 0; n == 0 && try < 100 && m.mine(me.ident); try++ {
 		runtime.GC()
@@ -104,11 +108,11 @@ func (m *mapping) leave() {
 	if m.taken == 0 {
 		return
 	}
-	m.disown(m.taken, m.as)
 	if m.kind == KindBarrier {
 		m.buryParty(m.taken, m.as)
 	}
-	if m.kind != KindQueue { // there a copy may be under way; see detach
+	if m.kind != KindQueue { // there a goroutine may be copying, which will release; see detach
+		m.disown(m.taken, m.as)
 		m.empty(m.taken, m.as)
 	}
 	for line := range numLines {
@@ -149,7 +153,7 @@ func (m *mapping) repair(n int, id ident) {
 		point(PointRepairAfterOrder)
 	}
 	if m.kind == KindQueue && !m.buryUser(n, id) {
-		return // not now: the slot stays, so that somebody comes again
+		return
 	}
 	m.empty(n, id)
 	m.ident(n).CompareAndSwap(uint64(id), 0)
