@@ -310,28 +310,3 @@ func (m *mapping) wakeAll(line int) (any bool) {
 	}
 	return any
 }
-
-// wakeFlagged wakes the first of a line whose flag is set.
-func wakeFlagged(m *mapping, line int, flag *atomic.Uint64) {
-	if m.wakeFirst(line) {
-		return
-	}
-	point(PointFlagBefore)
-	flag.Store(0)
-	point(PointFlagAfter)
-	if m.following(line, 0) != 0 {
-		flag.Store(1) // it stood in line before the flag went
-		m.wakeFirst(line)
-	}
-}
-
-// raised makes sure that the flag was set before the caller last tried.
-func raised(flag *atomic.Uint64) bool {
-	if flag.Load() == 1 {
-		return true
-	}
-	point(PointFlagBefore)
-	flag.Store(1)
-	point(PointFlagAfter)
-	return false
-}

@@ -81,7 +81,7 @@ func (t *Taking) Next() (bool, error) {
 	if x.keep && x.returned.Load() != 0 {
 		if pos, ok := x.findState(recReturned, 0); ok {
 			t.pos, t.head = pos, x.head(pos).Load()
-			return true, x.sane(t.pos, t.head)
+			return x.sane(t.pos, t.head)
 		}
 	}
 	tail := end(x.seenTail.Load())
@@ -104,16 +104,16 @@ func (t *Taking) Next() (bool, error) {
 	if left := tail.pos() - t.pos; size(t.head) > left || left > x.units {
 		return false, ErrSpoilt
 	}
-	return true, x.sane(t.pos, t.head)
+	return x.sane(t.pos, t.head)
 }
 
-// sane checks that the content lies where content can lie.
-func (x *Queue) sane(pos uint32, head uint64) error {
+// sane tells whether the content lies where content can lie.
+func (x *Queue) sane(pos uint32, head uint64) (bool, error) {
 	if head&recSpill != 0 && head&recLength > uint64(len(x.spill)) ||
 		head&recSpill == 0 && size(head) > x.units-pos&(x.units-1) {
-		return ErrSpoilt
+		return false, ErrSpoilt
 	}
-	return nil
+	return true, nil
 }
 
 // Content is that of the item, good until Close.
