@@ -15,7 +15,7 @@ func (c *Conn) SendBytes(ctx context.Context, b []byte) error {
 		return err
 	}
 	head := proto.AppendBinHeader(make([]byte, 0, maxBinHead), len(b))
-	return c.sendWithin(ctx, nil, head, b)
+	return c.wmu.do(ctx, func() error { return c.writeFrame(nil, head, b) })
 }
 
 // RecvBytes waits for a message that is bytes, until ctx ends, and returns them. Another

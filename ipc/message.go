@@ -19,16 +19,7 @@ func (c *Conn) Send(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	return c.sendWithin(ctx, p.FDs, p.Bytes)
-}
-
-// sendWithin does not begin what ctx does not let it finish: a part of a message would
-// be the end of the Conn.
-func (c *Conn) sendWithin(ctx context.Context, fds []int, parts ...[]byte) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return c.wmu.do(ctx, func() error { return c.writeFrame(fds, parts...) })
+	return c.wmu.do(ctx, func() error { return c.writeFrame(p.FDs, p.Bytes) })
 }
 
 // Recv waits for a message until ctx ends, and decodes it into v, a pointer; with a ctx

@@ -102,6 +102,11 @@ func gone(err error) bool {
 
 // transmit sends all of tx.bufs; the descriptors go with the first byte.
 func (c *Conn) transmit(fds []int) (sent int, err error) {
+	if c.wmu.once {
+		// The context has ended already, so do not begin: a part of a message would be the
+		// end of the Conn.
+		return 0, os.ErrDeadlineExceeded
+	}
 	tx := &c.tx
 	all := tx.bufs
 	tx.n, tx.err, tx.oob = 0, nil, nil

@@ -342,6 +342,43 @@ func TestConnDeadlines(t *testing.T) {
 	b.SetReadDeadline(time.Time{})
 }
 
+// An ended context sends nothing, also when it ends while others send.
+func TestConnSendWithEndedContext(t *testing.T) {
+	checkLeaks(t)
+	a, b := newTestPipe(t)
+	for _, send := range []func(ctx context.Context) error{
+		func(ctx context.Context) error { return a.Send(ctx, make([]byte, 4<<20)) },
+		func(ctx context.Context) error { return a.SendBytes(ctx, []byte("small")) },
+	} {
+		if err := send(ended); err != context.Canceled {
+			t.Errorf("send: %v", err)
+		}
+	}
+	big := make(chan error, 1)
+	go func() { big <- a.SendBytes(within(t), make([]byte, 4<<20)) }()
+	untilTaken(t, &a.wmu)
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if err := a.SendBytes(ctx, make([]byte, 4<<20)); err != context.Canceled {
+				t.Errorf("send behind another: %v", err)
+			}
+		})
+	}
+	go cancel()
+	all.Wait()
+	if got, err := b.RecvBytes(within(t)); err != nil || len(got) != 4<<20 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if err := <-big; err != nil {
+		t.Error(err)
+	}
+	if err := a.Send(within(t), 1); err != nil {
+		t.Errorf("after all that: %v", err)
+	}
+}
+
 // Contexts that end at any moment harm neither messages nor each other.
 func TestConnContextsOfMany(t *testing.T) {
 	checkLeaks(t)
