@@ -93,7 +93,9 @@ func (l *Listener) accept() (*Conn, error) {
 		return nil, os.ErrDeadlineExceeded
 	}
 	for {
+		l.turn.park()
 		u, err := l.l.AcceptUnix()
+		l.turn.unpark()
 		if errors.Is(err, unix.ECONNABORTED) {
 			continue
 		}
@@ -137,6 +139,9 @@ func Dial(ctx context.Context, path string, o ConnOptions) (*Conn, error) {
 		}
 	}
 	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			<-ctx.Done() // package net looks at its deadline, and is a moment early
+		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

@@ -61,6 +61,7 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 			return os.ErrDeadlineExceeded
 		}
 		err := c.raw.Read(c.rx.look)
+		c.rmu.unpark()
 		if c.closed.Load() {
 			return ErrClosed
 		}
@@ -94,7 +95,7 @@ func (c *Conn) readyNow() (ready bool, err error) {
 	if c.readE != nil || c.buffered() {
 		return true, nil
 	}
-	if e := c.raw.Control(func(fd uintptr) { ready = c.tryLook(fd) }); e != nil {
+	if e := c.raw.Control(func(fd uintptr) { ready = readable(fd) }); e != nil {
 		return false, ErrClosed
 	}
 	return ready, nil

@@ -32,8 +32,17 @@ type kit struct {
 
 func (k *kit) close() {
 	for _, c := range []io.Closer{k.Lock, k.Locks[0], k.Deep["s"][0], &k.Event, k.Cond, k.Parts.Barrier, k.Number, k.Pair, k.List, k.Memory, k.Block, k.Queue, k.Tasks, k.File, k.Conn, k.Way} {
-		c.Close()
+		letGo(c)
 	}
+}
+
+// letGo ends the use of v in this process.
+func letGo(v io.Closer) {
+	if q, ok := v.(interface{ Detach() error }); ok {
+		q.Detach() // Close of a queue is for all
+		return
+	}
+	v.Close()
 }
 
 // "user" uses every part of a kit.
@@ -191,7 +200,7 @@ func TestConnHandlesWithoutAType(t *testing.T) {
 			}
 		case io.Closer:
 			types += fmt.Sprintf("%T ", v)
-			v.Close()
+			letGo(v)
 		default:
 			t.Errorf("a handle has arrived as %T", v)
 		}

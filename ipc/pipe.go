@@ -57,7 +57,7 @@ func (c *Conn) EncodeHandle() (proto.Handle, []int, error) {
 	if c.sock == nil || c.closed.Load() {
 		return proto.Handle{}, nil, ErrClosed
 	}
-	if !c.rmu.tryLock() {
+	if !c.rmu.lockUnlessParked() {
 		return proto.Handle{}, nil, errors.New("ipc: a Conn that somebody receives from cannot be passed on")
 	}
 	defer c.rmu.unlock()

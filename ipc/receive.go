@@ -206,6 +206,7 @@ func (c *Conn) receive(p []byte) (int, error) {
 	} else {
 		err = c.raw.Read(c.rx.f)
 	}
+	c.rmu.unpark()
 	rx := c.rx
 	c.rx.p, c.rx.n, c.rx.fds, c.rx.err = nil, 0, nil, nil
 	c.fds = append(c.fds, rx.fds...)
@@ -237,8 +238,13 @@ func (c *Conn) tryReceive(fd uintptr) bool {
 		} else {
 			rx.n, rx.fds, rx.err = receive(int(fd), rx.p, c.oob)
 		}
-		if rx.err != unix.EINTR {
-			return rx.err != unix.EAGAIN
+		switch rx.err {
+		case unix.EINTR:
+		case unix.EAGAIN:
+			c.rmu.park()
+			return false
+		default:
+			return true
 		}
 	}
 }

@@ -114,6 +114,7 @@ func (c *Conn) transmit(fds []int) (sent int, err error) {
 		tx.oob = unix.UnixRights(fds...)
 	}
 	err = c.raw.Write(tx.f)
+	c.wmu.unpark()
 	clear(all) // they are the caller's again
 	tx.bufs = all
 	if err == nil {
@@ -137,8 +138,12 @@ func (c *Conn) trySend(fd uintptr) bool {
 		if tx.err == unix.EINTR {
 			continue
 		}
+		if tx.err == unix.EAGAIN {
+			c.wmu.park()
+			return false
+		}
 		if tx.err != nil {
-			return tx.err != unix.EAGAIN
+			return true
 		}
 		tx.oob = nil
 		tx.n += n

@@ -18,14 +18,16 @@ type turn struct {
 
 	once bool // who has the turn must not wait at all
 
-	mu    sync.Mutex
-	bound time.Time // the deadline that the user has set
-	cut   bool      // the context of who has the turn has ended
+	mu     sync.Mutex
+	bound  time.Time     // the deadline that the user has set
+	cut    bool          // the context of who has the turn has ended
+	parked bool          // who has the turn waits in the kernel
+	parks  chan struct{} // closed when somebody begins to; nil if nobody asks
 }
 
 func (t *turn) init(set func(time.Time) error) {
 	t.taken, t.set = make(chan struct{}, 1), set
-	t.once, t.bound, t.cut = false, time.Time{}, false
+	t.once, t.bound, t.cut, t.parked, t.parks = false, time.Time{}, false, false, nil
 }
 
 // lock takes the turn, however long that lasts, and tryLock if it is free.
@@ -39,6 +41,46 @@ func (t *turn) tryLock() bool {
 	default:
 		return false
 	}
+}
+
+// lockUnlessParked takes the turn, unless who has it waits in the kernel. All others give
+// it back soon. (To fail whenever somebody has it is not enough: when several look at a
+// message that is there, each gives the turn to the next, and nobody finds it free.)
+func (t *turn) lockUnlessParked() bool {
+	t.mu.Lock()
+	if t.parked {
+		t.mu.Unlock()
+		return false
+	}
+	if t.parks == nil {
+		t.parks = make(chan struct{})
+	}
+	parks := t.parks
+	t.mu.Unlock()
+	select {
+	case t.taken <- struct{}{}:
+		return true
+	case <-parks:
+		return false
+	}
+}
+
+// park says that who has the turn is about to wait in the kernel, unpark that it does
+// not any more.
+func (t *turn) park() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.parked = true
+	if t.parks != nil {
+		close(t.parks)
+		t.parks = nil
+	}
+}
+
+func (t *turn) unpark() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.parked = false
 }
 
 // do runs f when the turn has come, and makes what f waits for end when ctx ends. The
@@ -55,7 +97,9 @@ func (t *turn) do(ctx context.Context, f func() error) error {
 		select {
 		case t.taken <- struct{}{}:
 		case <-done:
-			return ctx.Err()
+			if !t.lockUnlessParked() {
+				return ctx.Err()
+			}
 		}
 	}
 	defer t.unlock()

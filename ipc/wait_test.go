@@ -21,7 +21,7 @@ func TestWaitPollsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer q.Close()
+	defer q.Detach()
 	e, err := NewEvent("")
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestWaitWakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer q.Close()
+		defer q.Detach()
 		e, err := NewEvent("")
 		if err != nil {
 			t.Fatal(err)
