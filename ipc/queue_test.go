@@ -36,6 +36,11 @@ type queueAnswer struct {
 func init() { helpers["queuer"] = queuer }
 
 func queuer(c *Conn) error {
+	return queuerWith(c, func(queueOrder) (queueAnswer, bool) { return queueAnswer{}, false })
+}
+
+// queuerWith carries out orders; more is asked first.
+func queuerWith(c *Conn, more func(queueOrder) (queueAnswer, bool)) error {
 	ctx := context.Background()
 	var arrived any
 	if err := c.Recv(ctx, &arrived); err != nil {
@@ -57,9 +62,11 @@ func queuer(c *Conn) error {
 		if o.Do == "exit" {
 			return nil
 		}
-		var a queueAnswer
-		if err := a.carryOut(&q, o); err != nil {
-			a.Err = err.Error()
+		a, ok := more(o)
+		if !ok {
+			if err := a.carryOut(&q, o); err != nil {
+				a.Err = err.Error()
+			}
 		}
 		if err := c.Send(ctx, a); err != nil {
 			return err
@@ -84,6 +91,11 @@ func (a *queueAnswer) carryOut(q *JoinableQueue[any], o queueOrder) (err error) 
 	case "try put":
 		return q.TryPut(o.Value)
 	case "get":
+		a.Value, err = q.Get(ctx)
+		return err
+	case "get a while":
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
 		a.Value, err = q.Get(ctx)
 		return err
 	case "get bytes":
@@ -135,7 +147,7 @@ func (c *child) answers(want any, wantErr error) {
 		text = wantErr.Error()
 	}
 	if a.Err != text || !reflect.DeepEqual(a.Value, want) {
-		c.t.Fatalf("the other process got %#v and the error %q, expected %#v and %q", a.Value, a.Err, want, text)
+		c.t.Fatalf("the other process got %.100q and the error %q, expected %.100q and %q", fmt.Sprint(a.Value), a.Err, fmt.Sprint(want), text)
 	}
 }
 

@@ -37,7 +37,14 @@ func (x *Queue) Take(ctx context.Context, wait bool) (Taking, error) {
 		return t, err
 	}
 	if !wait {
-		return t, ErrWouldBlock
+		if x.keep { // nobody may be watching those who have taken something
+			x.getLine.bury(me, x.takers(me))
+			ok, err = t.open(ctx)
+		}
+		if !ok && err == nil {
+			err = ErrWouldBlock
+		}
+		return t, err
 	}
 	return x.takeSlow(ctx, me)
 }

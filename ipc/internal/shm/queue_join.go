@@ -371,7 +371,8 @@ func (x *Queue) unfinished() int {
 }
 
 // Unfinished returns how many items are in the queue, or taken and not finished; Lost
-// how many were taken by processes that died, and given to nobody else.
+// how many were taken by processes that died, and given to nobody else. Nobody may be
+// watching those who took something, so both look themselves.
 func (x *Queue) Unfinished() (int, error) {
 	return x.count((*Queue).unfinished)
 }
@@ -382,6 +383,11 @@ func (x *Queue) Lost() (int, error) {
 }
 
 func (x *Queue) count(what func(*Queue) int) (int, error) {
+	me, err := x.m.takeSlot()
+	if err != nil {
+		return 0, err
+	}
+	x.getLine.bury(me, x.takers(me))
 	me, h, err := x.openFront()
 	if err != nil {
 		return 0, err
