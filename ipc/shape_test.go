@@ -69,7 +69,7 @@ func TestShapeMustFit(t *testing.T) {
 	for want, try := range map[string]error{
 		"a value of float64, expected int64":                     travel(t, v, new(Value[int])),
 		"an array of uint8, expected int8":                       travel(t, a, new(Array[int8])),
-		"a queue, not a joinable one":                     travel(t, q, new(JoinableQueue[int])),
+		"a queue, not a joinable one":                            travel(t, q, new(JoinableQueue[int])),
 		"expected a value (kind 9, 2 descriptors), found kind 1": travel(t, v.Lock(), new(Value[int])),
 	} {
 		if !errors.Is(try, ErrForeign) || !strings.Contains(try.Error(), want) {
