@@ -199,13 +199,16 @@ func (l *line) watchSlots(me int, slots ...int) bool {
 	return false
 }
 
-// bury repairs those of the slots whose processes are dead.
-func (l *line) bury(me int, slots []int) {
+// bury repairs those of the slots whose processes are dead, and tells whether there are
+// any.
+func (l *line) bury(me int, slots []int) (any bool) {
 	for _, n := range slots {
 		if id := ident(l.m.ident(n).Load()); n != me && id != 0 && !alive(id) {
 			l.m.repair(n, id)
+			any = true
 		}
 	}
+	return any
 }
 
 func firstDead(ids []ident) ident {

@@ -37,8 +37,7 @@ func (x *Queue) Take(ctx context.Context, wait bool) (Taking, error) {
 		return t, err
 	}
 	if !wait {
-		if x.keep { // nobody may be watching those who have taken something
-			x.getLine.bury(me, x.takers(me))
+		if x.keep && x.getLine.bury(me, x.takers(me)) { // nobody may be watching those
 			ok, err = t.open(ctx)
 		}
 		if !ok && err == nil {
@@ -76,10 +75,13 @@ func (t *Taking) open(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	x.front.release(t.me, h.Token, false)
-	if err == nil && x.shut.Load() != 0 {
-		err = ErrShut
+	if err != nil || x.shut.Load() == 0 {
+		return false, err
 	}
-	return false, err
+	if x.keep && x.getLine.bury(t.me, x.takers(t.me)) {
+		return t.open(ctx) // not the end yet: something has come back
+	}
+	return false, ErrShut
 }
 
 // Next looks at the oldest item that was not accepted, if there is one.
