@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/seed-185a7250/multiproc/ipc"
@@ -156,5 +157,32 @@ func whenWaiting(t *testing.T, ctx context.Context, c *ipc.Condition, n int) ipc
 			return held
 		}
 		held.Release()
+	}
+}
+
+var party = supervisor.NewTask("program.party", func(ctx context.Context, in struct{ Gate *ipc.Barrier }) (int, error) {
+	return in.Gate.Wait(ctx)
+})
+
+// S9: a barrier whose party was killed in it is broken: nobody waits for the dead.
+func TestBarrierOfTheKilled(t *testing.T) {
+	ctx, pool := program(t, 1)
+	gate := must[*ipc.Barrier](t)(ipc.NewBarrier("gate", 2))
+	defer gate.Close()
+	f := must[*supervisor.Future[int]](t)(party.Submit(ctx, pool, struct{ Gate *ipc.Barrier }{gate}))
+	for gate.Waiting() == 0 {
+		if err := ctx.Err(); err != nil {
+			t.Fatalf("nobody came: %v", err)
+		}
+	}
+	syscall.Kill(pool.Status()[0].PIDs[0], syscall.SIGKILL)
+	if _, err := f.Get(ctx); err == nil {
+		t.Error("the killed party passed")
+	}
+	if _, err := gate.Wait(ctx); !errors.Is(err, ipc.ErrBarrier) {
+		t.Errorf("waited with the dead: %v", err)
+	}
+	if err := gate.Reset(); err != nil || gate.Broken() || gate.Waiting() != 0 {
+		t.Errorf("reset: %v, broken %v, %d wait", err, gate.Broken(), gate.Waiting())
 	}
 }

@@ -169,6 +169,10 @@ func (x *Barrier) tryCome(me int, action bool) (w uint64, ok bool, err error) {
 		return 0, false, ErrClosed
 	}
 	w = x.word.Load()
+	if (w+1)&comeMask == x.parties {
+		x.findDead() // nobody may have been there to see one die
+		w = x.word.Load()
+	}
 	next := w + 1
 	switch {
 	case w&phaseMask == phaseBroken:
