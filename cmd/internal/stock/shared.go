@@ -61,7 +61,7 @@ func kindOf(v any) string {
 	return fmt.Sprint(v)
 }
 
-// pidLine begins what a person sees of a task.
+// line is what a person sees of a task.
 func (c call) line(pid int, format string, args ...any) string {
 	return fmt.Sprintf("%s: pid %d ", c.id, pid) + fmt.Sprintf(format, args...)
 }
