@@ -1,17 +1,28 @@
 // Package ipc connects processes that already exist: wires between two of them
-// ([Conn], [Pipe]) and objects in memory that any number of them share ([Lock]).
-// It starts no process and kills none; that is package supervisor.
+// ([Conn], [Pipe], [Listen]) and objects in memory that any number of them share
+// ([Lock], [Queue], [Value] …). It starts no process and kills none; that is package
+// supervisor.
 //
 // Every object is a value that can stand anywhere in a message sent over a Conn,
 // and in the argument or the result of a task: it travels as a file descriptor
-// and arrives usable. Nothing has a name in a file system, so nothing is left
-// behind: the kernel frees an object with the last descriptor.
+// and arrives usable. Nothing but the socket of a [Listener] has a name in a file
+// system, so nothing is left behind: the kernel frees an object with the last
+// descriptor.
 //
-//	Python                       here
-//	multiprocessing.Lock()       NewLock; Acquire returns what is held
-//	multiprocessing.Pipe()       Pipe
-//	connection.Connection        Conn
-//	reduction, DupFd             any object in a message; File for an *os.File
+//	Python                          here
+//	Lock, RLock                     NewLock, NewRLock; Acquire returns what is held
+//	Semaphore, BoundedSemaphore     NewSemaphore
+//	Event, Condition, Barrier       NewEvent, NewCondition, NewBarrier
+//	Value, Array                    NewValue, NewArray
+//	shared_memory.SharedMemory      NewSharedMemory
+//	Queue, SimpleQueue              NewQueue
+//	JoinableQueue                   NewJoinableQueue
+//	Pipe()                          Pipe; PipeOneWay for duplex=False
+//	connection.Connection           Conn; send_bytes and recv_bytes_into are
+//	                                SendBytes and RecvBytesInto
+//	connection.Listener, Client     Listen, Dial
+//	connection.wait                 Wait; Done makes a sentinel of a channel
+//	reduction, DupFd                any object in a message; File for an *os.File
 //
 // # Guarantees
 //

@@ -15,6 +15,16 @@ const (
 	handleFile  = 2
 	handleConn  = 3
 	handleBlock = proto.HandleScoreboard
+
+	handleRLock     = 4
+	handleSemaphore = 5
+	handleEvent     = 6
+	handleCondition = 7
+	handleBarrier   = 8
+	handleValue     = 9
+	handleArray     = 10
+	handleMemory    = 11
+	handleQueue     = 12
 )
 
 // opener makes a decoder of handles for values that are decoded into an interface.
@@ -34,6 +44,12 @@ func init() {
 	proto.RegisterHandle(handleFile, opener[File])
 	proto.RegisterHandle(handleConn, opener[Conn])
 	proto.RegisterHandle(handleBlock, opener[Block])
+	proto.RegisterHandle(handleRLock, opener[RLock])
+	proto.RegisterHandle(handleSemaphore, opener[Semaphore])
+	proto.RegisterHandle(handleEvent, opener[Event])
+	proto.RegisterHandle(handleCondition, opener[Condition])
+	proto.RegisterHandle(handleBarrier, opener[Barrier])
+	proto.RegisterHandle(handleMemory, opener[SharedMemory])
 }
 
 // single checks that a handle is of the given kind and has one descriptor, and

@@ -516,8 +516,14 @@ func contender(c *Conn) error {
 	}
 }
 
+// A holding of a Lock or an RLock.
+type holding interface {
+	Token() uint64
+	OwnerDied() bool
+}
+
 // inside is the critical section.
-func inside(b *Block, h Held) {
+func inside(b *Block, h holding) {
 	wrong := b.Word(blockToken).Swap(h.Token()) >= h.Token()
 	before := b.Word(blockInside).Swap(h.Token())
 	wrong = wrong || before != 0 && !h.OwnerDied()

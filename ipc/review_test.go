@@ -132,7 +132,7 @@ func TestConnContextsOfTwoSenders(t *testing.T) {
 	a, b := newTestPipe(t)
 	big := make(chan error, 1)
 	go func() { big <- a.Send(context.Background(), make([]byte, 4<<20)) }()
-	untilTaken(t, a.wmu) // it is half-way
+	untilTaken(t, &a.wmu) // it is half-way
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	if err := a.Send(ctx, 1); err != context.DeadlineExceeded {
@@ -182,7 +182,7 @@ func TestConnBeingReadIsNotPassedOn(t *testing.T) {
 		_, err := inner.ReadFrame()
 		done <- err
 	}()
-	untilTaken(t, inner.rmu)
+	untilTaken(t, &inner.rmu)
 	if err := a.Send(within(t), inner); err == nil {
 		t.Error("passed on while somebody receives from it")
 	}
@@ -267,9 +267,9 @@ func TestConnDescriptorFlood(t *testing.T) {
 }
 
 // untilTaken waits until somebody has the turn.
-func untilTaken(t *testing.T, mu turn) {
+func untilTaken(t *testing.T, mu *turn) {
 	t.Helper()
-	for end := time.Now().Add(deadline); len(mu) == 0; runtime.Gosched() {
+	for end := time.Now().Add(deadline); len(mu.taken) == 0; runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatal("nobody takes the turn to send, or to receive")
 		}

@@ -2,7 +2,6 @@ package proto
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"reflect"
 	"slices"
@@ -16,7 +15,7 @@ type decoder struct {
 	b      []byte
 	i      int
 	fds    descriptors
-	opened []io.Closer // handles, to be closed if the rest is bad
+	opened []func() // let go of handles, if the rest is bad
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -27,8 +26,8 @@ func unmarshal(p Payload, v any) (leftover []int, err error) {
 	d.b, d.i, d.fds = p.Bytes, 0, descriptors{fds: p.FDs}
 	err = d.into(v)
 	if err != nil {
-		for _, c := range slices.Backward(d.opened) {
-			c.Close() // the first error is the one to tell
+		for _, discard := range slices.Backward(d.opened) {
+			discard()
 		}
 	}
 	leftover = d.fds.left()

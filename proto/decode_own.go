@@ -106,8 +106,11 @@ func (d *decoder) handle(content []byte) (Handle, []int, error) {
 
 // open remembers what has to be closed if something after it is bad.
 func (d *decoder) open(v any) {
-	if c, ok := v.(io.Closer); ok {
-		d.opened = append(d.opened, c)
+	switch v := v.(type) {
+	case interface{ Discard() }:
+		d.opened = append(d.opened, v.Discard)
+	case io.Closer:
+		d.opened = append(d.opened, func() { v.Close() }) // the first error is the one to tell
 	}
 }
 

@@ -51,8 +51,9 @@ type HandleEncoder interface {
 
 // A HandleDecoder is the zero value of something that arrives as descriptors. It
 // owns fds from the call on, also when it returns an error; h.Meta is only valid
-// during the call. If it has a method Close() error, Unmarshal calls that when the
-// rest of the value turns out bad, so that nothing is left open.
+// during the call. If it has a method Discard(), or else Close() error, Unmarshal calls
+// that when the rest of the value turns out bad, so that nothing is left open. Discard
+// is for a handle whose Close is more than letting go.
 type HandleDecoder interface {
 	DecodeHandle(h Handle, fds []int) error
 }

@@ -321,3 +321,25 @@ func TestRegisterHandleTwice(t *testing.T) {
 	}()
 	RegisterHandle(200, nil)
 }
+
+// A FakeKind is a handle that is built on another one.
+type FakeKind struct {
+	FakeHandle `msgpack:"-"`
+}
+
+func TestHandleBuiltOnAnother(t *testing.T) {
+	p, err := Marshal(&FakeKind{FakeHandle{meta: "kind", fds: []int{20}}})
+	if err != nil || !slices.Equal(p.FDs, []int{20}) {
+		t.Fatalf("descriptors %v, %v", p.FDs, err)
+	}
+	var kind FakeKind
+	var plain FakeHandle
+	for _, into := range []any{&kind, &plain} {
+		if left, err := Unmarshal(p, into, Limits{}); err != nil || len(left) > 0 {
+			t.Fatalf("into %T: left %v, %v", into, left, err)
+		}
+	}
+	if kind.meta != "kind" || plain.meta != "kind" {
+		t.Errorf("arrived as %q and %q", kind.meta, plain.meta)
+	}
+}

@@ -144,14 +144,16 @@ func (m planner) byMethod(p *plan) {
 }
 
 // embedsHandle reports whether a struct has the methods of a handle only because a
-// field that it embeds has them. Such a struct is a struct with a handle in it.
+// field that it embeds has them. Such a struct is a struct with a handle in it. With
+// the tag msgpack:"-" the field does not travel as a field, and the struct is a handle
+// itself: so a kind of handle can be built on another.
 func embedsHandle(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct {
 		return false
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if !f.Anonymous {
+		if !f.Anonymous || f.Tag.Get("msgpack") == "-" {
 			continue
 		}
 		ft := f.Type

@@ -1,31 +1,82 @@
 #!/usr/bin/env bash
-# Measures what this machine does with it: medians of COUNT runs (default 7), one
-# after another, never in parallel.
+# Measures what this machine does with it.
+#
+#   scripts/bench.sh [go] [COUNT]    medians of COUNT runs (default 7) of the Go benchmarks
+#   scripts/bench.sh ipc [COUNT]     package ipc beside CPython 3 and C, medians of COUNT
+#                                    rounds, in which the three take turns
+#
+# One thing after another, never in parallel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+what=go
+case ${1:-} in go | ipc)
+	what=$1
+	shift
+	;;
+esac
 count=${1:-7}
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-for _ in $(seq "$count"); do
-	go test -run '^$' -bench . -benchmem ./proto ./ipc ./supervisor >>"$out"
-done
-# name → every "value unit" pair → median of the values.
-awk '
-/^Benchmark/ {
-	for (i = 3; i < NF; i += 2) {
-		key = $1 "\t" $(i + 1)
-		if (!(key in n)) order[++keys] = key
-		v[key, ++n[key]] = $i
+[[ $count =~ ^[1-9][0-9]*$ ]] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+bench_go() {
+	for _ in $(seq "$count"); do
+		go test -run '^$' -bench . -benchmem ./proto ./ipc ./supervisor >>"$tmp/out"
+	done
+	# name → every "value unit" pair → median of the values.
+	awk '
+	/^Benchmark/ {
+		for (i = 3; i < NF; i += 2) {
+			key = $1 "\t" $(i + 1)
+			if (!(key in n)) order[++keys] = key
+			v[key, ++n[key]] = $i
+		}
 	}
+	END {
+		for (k = 1; k <= keys; k++) {
+			key = order[k]
+			m = n[key]
+			for (i = 1; i <= m; i++) a[i] = v[key, i] + 0
+			for (i = 2; i <= m; i++) for (j = i; j > 1 && a[j - 1] > a[j]; j--) { x = a[j]; a[j] = a[j - 1]; a[j - 1] = x }
+			split(key, part, "\t")
+			printf "%-48s %14.6g %s\n", part[1], a[int((m + 1) / 2)], part[2]
+		}
+	}' "$tmp/out"
 }
-END {
-	for (k = 1; k <= keys; k++) {
-		key = order[k]
-		m = n[key]
-		for (i = 1; i <= m; i++) a[i] = v[key, i] + 0
-		for (i = 2; i <= m; i++) for (j = i; j > 1 && a[j - 1] > a[j]; j--) { x = a[j]; a[j] = a[j - 1]; a[j - 1] = x }
-		split(key, part, "\t")
-		printf "%-48s %14.6g %s\n", part[1], a[int((m + 1) / 2)], part[2]
-	}
-}' "$out"
+
+bench_ipc() {
+	go build -o "$tmp/ours" ./scripts/bench/ours
+	local all=(ours) r m who
+	if command -v python3 >/dev/null; then
+		all+=(py)
+	else
+		echo "bench: there is no python3 here, so no CPython" >&2
+	fi
+	if command -v cc >/dev/null; then
+		cc -O2 -pthread -o "$tmp/limits" scripts/bench/limits.c
+		all+=(c)
+	else
+		echo "bench: there is no cc here, so no limits in C" >&2
+	fi
+	echo "$(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg), $(go env GOVERSION), $(python3 --version 2>/dev/null || true)"
+	for r in $(seq "$count"); do
+		for m in $(awk -F'\t' '!/^#/ { print $1 }' scripts/bench/measures.tsv); do
+			for who in "${all[@]}"; do
+				case $who in
+				ours) run=("$tmp/ours") ;;
+				py) run=(python3 scripts/bench/peers.py) ;;
+				c) run=("$tmp/limits") ;;
+				esac
+				# A measure that fails or hangs is a gap in the table, and said.
+				timeout -k 1 60 "${run[@]}" "$m" >"$tmp/one" || echo "bench: $who $m: status $?" >&2
+				sed "s/^/$who /" "$tmp/one" >>"$tmp/out"
+			done
+		done
+		printf '\rround %d of %d' "$r" "$count" >&2
+	done
+	echo >&2
+	awk -F'\t' -f scripts/bench/table.awk scripts/bench/measures.tsv FS=' ' "$tmp/out"
+}
+
+"bench_$what"

@@ -164,7 +164,7 @@ func (s *server) begin(id uint64) (context.Context, *proto.Fault) {
 	case s.stopping:
 		return nil, &proto.Fault{Kind: proto.KindStopping, Text: "told to stop"}
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithCancelCause(ipc.WithOwner(context.Background()))
 	s.current = &run{id: id, ctx: ctx, cancel: cancel, over: make(chan struct{})}
 	s.last = s.current
 	return ctx, nil

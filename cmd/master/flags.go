@@ -62,6 +62,15 @@ A job file:
       ]
     }
 
+Shared kinds: lock {handoff}, rlock, semaphore and bounded_semaphore {permits, handoff}, event, condition, barrier {parties},
+value {type, value}, array {type, size or values}, memory {size}, queue {size, bytes}, joinable_queue {size, bytes, redeliver},
+file {path}. Types are "int" and "float"; the path "-" is the master's standard output.
+
+Tasks: exec, sleep, tickets.buy; lock.exec, semaphore.exec; queue.put, queue.get, queue.exec, queue.close, queue.join; event.set,
+event.clear, event.wait; barrier.wait; condition.wait; value.get, value.set, value.add; array.get, array.set, array.add;
+memory.read, memory.write. README.md has their arguments, and scripts/jobs a job for each. Tickets that wait for each other
+need a worker each.
+
 Ctrl-C once finishes what runs and starts nothing more; twice tells running tickets to end; three times kills.
 
 Exit status: 0 all tickets succeeded, 1 some failed, 2 bad usage or job file, 130 interrupted.

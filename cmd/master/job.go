@@ -20,6 +20,17 @@ type Job struct {
 type Shared struct {
 	Name string
 	Kind string // a key of sharedKinds
+
+	// What the kind's options say; see there. Zero where it has no such option.
+	Handoff   bool
+	Redeliver bool
+	Permits   int
+	Parties   int
+	Size      int // of an array or a queue in items, of memory in bytes
+	Bytes     int
+	Type      string // of numbers: intType or floatType
+	Numbers   []number
+	Path      string
 }
 
 // An Entry is one element of "tickets": a ticket, or as many as its repeat says.

@@ -196,6 +196,9 @@ func (r *jobReader) sharedObject(m member) Shared {
 	}
 	s.Kind = kind.text
 	readFields(r, m.value, what, append([]field[Shared]{kindField}, k.options...), &s)
+	if k.check != nil {
+		k.check(r, m.value, what, &s)
+	}
 	return s
 }
 

@@ -60,21 +60,32 @@ func (r *jobReader) printable(s string, off int, what string) string {
 
 // count reads a whole number of at least 1; hint explains why less makes no sense. It is 0 after a problem.
 func (r *jobReader) count(n *node, what, hint string) int {
-	const most = math.MaxInt32
+	v, _ := r.whole(n, what, 1, math.MaxInt32, hint)
+	return v
+}
+
+// whole reads a whole number within bounds; hint explains the lower one. It is 0 after a problem, and tells so.
+func (r *jobReader) whole(n *node, what string, least, most int, hint string) (int, bool) {
 	v, err := strconv.ParseInt(n.text, 10, 64)
 	switch {
-	case n.kind != numberNode:
+	case n.kind != numberNode || !isInteger(n.text):
 		r.wrong(n, what, "a whole number")
-	case !isInteger(n.text):
-		r.wrong(n, what, "a whole number")
-	case err != nil && n.text[0] != '-' || v > most:
+	case err != nil && n.text[0] != '-' || v > int64(most):
 		r.src.problem(n.off, "%s: found %s; expected at most %d", what, shorten(n.text), most)
-	case v < 1:
-		r.src.problem(n.off, "%s: found %s; expected 1 or more%s", what, shorten(n.text), hint)
+	case err != nil || v < int64(least):
+		r.src.problem(n.off, "%s: found %s; expected %d or more%s", what, shorten(n.text), least, hint)
 	default:
-		return int(v)
+		return int(v), true
 	}
-	return 0
+	return 0, false
+}
+
+// flag reads true or false.
+func (r *jobReader) flag(n *node, what string) bool {
+	if n.kind != boolNode {
+		r.wrong(n, what, "true or false")
+	}
+	return n.text == "true"
 }
 
 // duration reads a string such as "1m30s". A bare number is refused: nobody knows whether it means seconds.

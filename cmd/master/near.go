@@ -56,7 +56,7 @@ func distance(a, b string) int {
 
 // oneOf lists names for a message: `"a", "b" or "c"`, the first few when there are many.
 func oneOf(names []string) string {
-	const most = 12
+	const most = 24 // all the stock tasks
 	quoted := make([]string, 0, most)
 	for i, name := range names {
 		if i == most-1 && len(names) > most {

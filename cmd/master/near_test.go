@@ -29,12 +29,12 @@ func TestDistance(t *testing.T) {
 }
 
 func TestOneOf(t *testing.T) {
-	many := strings.Split("a b c d e f g h i j k l m", " ")
+	many := strings.Split("abcdefghijklmnopqrstuvwxyz", "")[:25]
 	for _, c := range []struct {
 		names []string
 		want  string
 	}{{nil, ``}, {many[:1], `"a"`}, {many[:3], `"a", "b" or "c"`},
-		{many, `"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k" or one of 2 more`}} {
+		{many, `"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w" or one of 2 more`}} {
 		if got := oneOf(c.names); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
 		}

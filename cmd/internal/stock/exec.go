@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/seed-185a7250/multiproc/ipc"
 	"github.com/seed-185a7250/multiproc/proto"
 	"github.com/seed-185a7250/multiproc/supervisor"
 )
@@ -24,6 +25,7 @@ type ExecArgs struct {
 	Env     map[string]string // added to the worker's environment
 	Dir     string            // working directory; "": the master's
 	Stdin   string            // what the command reads; "": /dev/null
+	Stdout  any               // a shared file that the command writes to itself; nil: what it writes is shown and returned
 	Quiet   bool              // do not show its output, only return it
 }
 
@@ -64,6 +66,13 @@ func run(ctx context.Context, c call, in ExecArgs, out, errs io.Writer) (ExecRes
 		Stdout:  supervisor.Output{Capture: &stdout, Lines: lineWriter(out)},
 		Stderr:  supervisor.Output{Capture: &stderr, Lines: lineWriter(errs)},
 		Command: true,
+	}
+	if in.Stdout != nil {
+		file, err := need[*ipc.File]("exec", "stdout", in.Stdout)
+		if err != nil {
+			return ExecResult{}, err
+		}
+		spec.Stdout = supervisor.Output{File: file.File}
 	}
 	end, err := execute(ctx, spec, in.Stdin, cmp.Or(c.grace, defaultExecGrace))
 	if err != nil {

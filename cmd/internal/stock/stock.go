@@ -1,5 +1,18 @@
-// Package stock has the tasks that every job file can name without writing Go: exec, sleep and tickets.buy. The commands master and
-// worker both serve them, so that a job means the same under either.
+// Package stock has the tasks that every job file can name without writing Go. The commands master and worker both serve them, so
+// that a job means the same under either.
+//
+//	exec                                  run a command
+//	sleep, tickets.buy                    for examples
+//	lock.exec, semaphore.exec             run a command while a lock or a permit is held
+//	queue.put, queue.get                  items in and out
+//	queue.exec                            run a command for each item
+//	queue.close, queue.join               no more items; wait until all are finished
+//	event.set, event.clear, event.wait
+//	barrier.wait
+//	condition.wait                        wait until a value is large enough; value.add notifies
+//	value.get, value.set, value.add       a number
+//	array.get, array.set, array.add       several, under their lock
+//	memory.read, memory.write
 //
 // Arguments are structs whose field names, in snake case, are the keys of "args" in a job file; keys that are not there are
 // refused by the decoder.

@@ -1,6 +1,8 @@
 package shm
 
 import (
+	"encoding/binary"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"unsafe"
@@ -11,8 +13,9 @@ import (
 // A Block is a mapped memfd of words and nothing else. It has no table: nobody
 // holds or waits for anything in it.
 type Block struct {
-	mem []byte
-	fd  *descriptor
+	mem  []byte
+	size int // in bytes, when it is made of bytes
+	fd   *descriptor
 }
 
 // NewBlock makes a Block of at least so many words, all 0.
@@ -60,3 +63,32 @@ func (b *Block) Dup() (int, error) { return b.fd.dup() }
 
 // Close gives up the descriptor; the words stay.
 func (b *Block) Close() { b.fd.close() }
+
+// NewBlockBytes makes a Block of size bytes.
+func NewBlockBytes(size int) (*Block, error) {
+	b, err := NewBlock((size + 7) / 8)
+	if err == nil {
+		b.size = size
+	}
+	return b, err
+}
+
+// Meta tells the size to OpenBlockBytes: the memfd itself has whole pages.
+func (b *Block) Meta() []byte { return binary.BigEndian.AppendUint64(nil, uint64(b.size)) }
+
+// OpenBlockBytes maps what NewBlockBytes made; it owns fd.
+func OpenBlockBytes(fd int, meta []byte) (*Block, error) {
+	b, err := OpenBlock(fd)
+	if err != nil {
+		return nil, err
+	}
+	if len(meta) != 8 || binary.BigEndian.Uint64(meta) > uint64(len(b.mem)) {
+		b.Close()
+		return nil, fmt.Errorf("%w: no size, or one that is too large", ErrFormat)
+	}
+	b.size = int(binary.BigEndian.Uint64(meta))
+	return b, nil
+}
+
+// Bytes returns the memory itself, good as long as b is reachable.
+func (b *Block) Bytes() []byte { return b.mem[:b.size:b.size] }

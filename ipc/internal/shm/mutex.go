@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime"
 	"sync/atomic"
-	"time"
 )
 
 // ErrNotHeld: a release with a token that is not the one of the present holding.
@@ -31,11 +30,6 @@ const (
 	tokenOne    = 1 << tokenShift
 )
 
-const (
-	relookMin = 10 * time.Millisecond
-	relookMax = 320 * time.Millisecond
-)
-
 // A Holding is one acquisition of a Mutex.
 type Holding struct {
 	Token uint64 // grows with every acquisition by anybody, from 1
@@ -45,12 +39,10 @@ type Holding struct {
 // A Mutex excludes all goroutines of all processes that have its segment. It is
 // not re-entrant and not fair: who comes at the right moment is first.
 type Mutex struct {
-	seg   *Segment
-	m     *mapping
-	word  *atomic.Uint64
-	front chan struct{} // capacity 1: full while a goroutine of this process queues
-	nudge func()
-	ended func() // nudge for the end of a context, which may come late
+	seg  *Segment
+	m    *mapping
+	word *atomic.Uint64
+	line line
 
 	handoff bool // holdings belong to no process
 	edge    raceEdge
@@ -58,43 +50,26 @@ type Mutex struct {
 
 // NewMutex returns the Mutex in the header of s.
 func NewMutex(s *Segment) *Mutex {
-	m := s.m
-	x := &Mutex{
-		seg:   s,
-		m:     m,
-		word:  m.u64(offWord),
-		front: make(chan struct{}, 1),
-		nudge: func() { rouse(m.wake(m.taken)) },
+	return &Mutex{seg: s, m: s.m, word: s.m.u64(offWord), line: newLine(s.m, lineMutex), handoff: s.m.handoff()}
+}
 
-		handoff: m.handoff(),
-	}
-	// context.AfterFunc may have begun to run it when its stop is called, and nobody
-	// waits for it: so it keeps the memory mapped.
-	x.ended = func() {
-		x.nudge()
-		runtime.KeepAlive(x)
-	}
-	return x
+// newMutex2 returns the second Mutex in the header of s.
+func newMutex2(s *Segment) *Mutex {
+	return &Mutex{seg: s, m: s.m, word: s.m.u64(offWord2), line: newLine(s.m, lineWord2)}
 }
 
 // Segment returns the segment that the mutex lies in.
 func (x *Mutex) Segment() *Segment { return x.seg }
 
-// Waiting returns how many processes stand in the queue. Nobody may depend on the
-// last of them, so this looks itself who is dead.
-func (x *Mutex) Waiting() (n int) {
-	for i := 1; i <= x.m.used(); i++ {
-		if x.m.order(i).Load() == 0 {
-			continue
-		}
-		if id := ident(x.m.ident(i).Load()); id != 0 && !alive(id) {
-			x.m.repair(i, id)
-			continue
-		}
-		n++
-	}
-	return n
+// Holds tells whether this process holds the mutex under the given token.
+func (x *Mutex) Holds(token uint64) bool {
+	w := x.word.Load()
+	me := x.m.own.Load()
+	return me != 0 && uint64(me) == w&ownerMask && token<<tokenShift == w>>tokenShift<<tokenShift
 }
+
+// Waiting returns how many processes stand in line.
+func (x *Mutex) Waiting() int { return x.line.waiting() }
 
 // Owner returns the pid of the process that holds the mutex, 0 if none does. It may be
 // another one when the caller looks at the answer.
@@ -145,21 +120,28 @@ func (x *Mutex) Acquire(ctx context.Context) (Holding, error) {
 
 // grab makes slot me the owner if there is none, and clears the given flags.
 func (x *Mutex) grab(me int, flags uint64) (h Holding, ok bool, err error) {
+	h, ok = x.grabWord(me, flags)
+	if !ok {
+		return h, false, nil
+	}
+	if x.m.own.Load() == 0 {
+		// Closed in the meantime. Nobody would release what is returned now.
+		x.release(me, h.Token, h.Died)
+		return Holding{}, false, ErrClosed
+	}
+	x.edge.pass()
+	return h, true, nil
+}
+
+func (x *Mutex) grabWord(me int, flags uint64) (h Holding, ok bool) {
 	for w := x.word.Load(); w&ownerMask == 0; w = x.word.Load() {
 		point(PointAcquireBeforeCAS)
 		if x.word.CompareAndSwap(w, w&^flags+tokenOne|uint64(me)) {
 			point(PointAcquireAfterCAS)
-			h = Holding{Token: w>>tokenShift + 1, Died: w&flagDied != 0}
-			if x.m.own.Load() == 0 {
-				// Closed in the meantime. Nobody would release what is returned now.
-				x.release(me, h.Token, h.Died)
-				return Holding{}, false, ErrClosed
-			}
-			x.edge.pass()
-			return h, true, nil
+			return Holding{Token: w>>tokenShift + 1, Died: w&flagDied != 0}, true
 		}
 	}
-	return Holding{}, false, nil
+	return Holding{}, false
 }
 
 func (x *Mutex) acquireSlow(ctx context.Context) (Holding, error) {
@@ -167,134 +149,44 @@ func (x *Mutex) acquireSlow(ctx context.Context) (Holding, error) {
 	if err != nil {
 		return Holding{}, err
 	}
-	// One goroutine of this process stands in the shared queue, the others behind it
-	// in the order in which they came (the runtime keeps it for channels).
-	select {
-	case x.front <- struct{}{}:
-	case <-ctx.Done():
-		if h, ok, err := x.grab(me, flagDied); ok || err != nil {
-			return h, err
-		}
-		return Holding{}, ctx.Err()
-	}
-	defer func() { <-x.front }()
-	if h, ok, err := x.spin(me); ok || err != nil {
-		return h, err
-	}
-	return x.queue(ctx, me)
+	w := mutexWaiter{x: x}
+	err = x.line.wait(ctx, me, &w, nil)
+	runtime.KeepAlive(x)
+	return w.h, err
 }
 
-// spin looks for a moment before it queues: most holdings are far shorter than a
-// sleep and a wake-up.
-func (x *Mutex) spin(me int) (h Holding, ok bool, err error) {
-	for range spins {
-		if h, ok, err = x.grab(me, flagDied); ok || err != nil {
-			return h, ok, err
-		}
-		pause()
-	}
-	return Holding{}, false, nil
+// A mutexWaiter waits for a Mutex in its line.
+type mutexWaiter struct {
+	x *Mutex
+	h Holding
 }
 
-// queue waits in the slot of this process.
-func (x *Mutex) queue(ctx context.Context, me int) (Holding, error) {
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, x.ended)
-		defer stop()
-	}
-	runtime.Gosched() // the goroutine that holds it may wait for this very thread
-	point(PointWaitBeforeOrder)
-	order := x.m.nextOrder()
-	point(PointWaitHasOrder)
-	x.m.order(me).Store(order)
-	point(PointWaitAfterOrder)
-	// Who drew a later number and stored it earlier depends on this one now.
-	if next := x.m.following(order); next != 0 {
-		rouse(x.m.wake(next))
-	}
-	for nap := relookMin; ; nap = min(2*nap, relookMax) {
-		x.m.wake(me).Store(0)
-		// Who comes out of the queue may be the one that was woken. If the flag stayed,
-		// no release would wake anybody again.
-		h, ok, err := x.grab(me, flagDied|flagWoken)
-		if ok {
-			point(PointWaitBeforeLeave)
-			x.m.order(me).Store(0)
-			point(PointWaitAfterLeave)
-			return h, nil
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil && x.m.closed.Load() {
-			err = ErrClosed
-		}
-		if err != nil {
-			x.cancel(me)
-			return Holding{}, err
-		}
-		if x.ready(me) {
-			sleep(x.m.wake(me), nap)
-			if x.m.wake(me).Load() == 0 {
-				// Who depends on the owner may be stopped, and then does not see its death.
-				x.buryOwner(me)
-				x.m.passOver(me)
-			}
-		}
-	}
+// try: who comes out of the line may be the one that was woken. If the flag stayed,
+// no release would wake anybody again.
+func (w *mutexWaiter) try(me int) (ok bool, err error) {
+	w.h, ok, err = w.x.grab(me, flagDied|flagWoken)
+	return ok, err
 }
 
-// ready prepares a sleep: it makes the release look for sleepers, and sees to it
-// that the death of the process this one depends on will be told. It returns
-// false if the caller has to look again first.
-func (x *Mutex) ready(me int) bool {
-	w := x.word.Load()
-	owner := int(w & ownerMask)
-	if owner == 0 {
+func (w *mutexWaiter) ready(int) bool {
+	word := w.x.word
+	v := word.Load()
+	if v&ownerMask == 0 {
 		return false
 	}
 	point(PointWaitBeforeFlag)
-	if !x.word.CompareAndSwap(w, w&^flagWoken|flagWaiters) {
-		return false
-	}
-	point(PointWaitAfterFlag)
-	on := x.m.preceding(x.m.order(me).Load())
-	if on == 0 {
-		on = owner
-		if x.handoff {
-			return true // its death would change nothing
-		}
-	}
-	if on == me {
-		return true // held by another goroutine of this process
-	}
-	id := ident(x.m.ident(on).Load())
-	if id == 0 {
-		return false // just repaired
-	}
-	point(PointWaitBeforeWatch)
-	dead, err := x.m.watches.ensure(id, x.nudge)
-	point(PointWaitAfterWatch)
-	if err != nil {
-		// Without a descriptor for the watch the next look has to find the death.
-		dead = !alive(id)
-	}
-	if dead {
-		x.m.repair(on, id)
-		return false
-	}
-	return true
+	defer point(PointWaitAfterFlag)
+	return word.CompareAndSwap(v, v&^flagWoken|flagWaiters)
 }
 
-// cancel leaves the queue without the mutex. The successor has to look again, for
-// the wake-up may have come here, and it depends on somebody else now.
-func (x *Mutex) cancel(me int) {
-	point(PointCancelBeforeLeave)
-	order := x.m.order(me).Swap(0)
-	point(PointCancelAfterLeave)
-	if next := x.m.following(order); next != 0 {
-		rouse(x.m.wake(next))
+// depends: the owner may have changed since ready, but only by a release that looks
+// into the line, and so wakes the one that asks.
+func (w *mutexWaiter) depends(int) []int {
+	owner := int(w.x.word.Load() & ownerMask)
+	if owner == 0 || w.x.handoff {
+		return nil // handoff: its death would change nothing
 	}
+	return []int{owner}
 }
 
 // Release gives up the holding with the given token. It fails with ErrNotHeld if
@@ -345,7 +237,7 @@ func (x *Mutex) release(owner int, token uint64, died bool) bool {
 			continue
 		}
 		point(PointReleaseAfterCAS)
-		if wake && !x.m.wakeFirst() {
+		if wake && !x.m.wakeFirst(x.line.number) {
 			// Nobody is left who waits. Whoever comes to wait changes the word first.
 			point(PointReleaseBeforeClear)
 			x.word.CompareAndSwap(free, free&^(flagWaiters|flagWoken))
@@ -357,10 +249,17 @@ func (x *Mutex) release(owner int, token uint64, died bool) bool {
 
 func (m *mapping) handoff() bool { return m.u64(offFlags).Load()&FlagHandoff != 0 }
 
-// disown frees the mutex if the process id owns it under slot n. The word is read
-// before the slot: if the slot is still that of id afterwards, so was the word.
+// disown frees the mutexes that the process id owns under slot n.
 func (m *mapping) disown(n int, id ident) {
-	word := m.u64(offWord)
+	m.disownWord(m.u64(offWord), n, id)
+	if m.kind == KindQueue {
+		m.disownWord(m.u64(offWord2), n, id)
+	}
+}
+
+// disownWord: the word is read before the slot. If the slot is still that of id
+// afterwards, so was the word.
+func (m *mapping) disownWord(word *atomic.Uint64, n int, id ident) {
 	for {
 		w := word.Load()
 		free := w &^ flagWoken // the dead may have been the one that was woken

@@ -41,7 +41,19 @@ const (
 	PointRepairAfterWord
 	PointRepairBeforeOrder
 	PointRepairAfterOrder
+	PointRepairBeforeHeld
+	PointRepairAfterHeld
 	PointRepairAfterIdent
+	PointHeldBefore
+	PointHeldAfter
+	PointNoteBefore
+	PointNoteAfter
+	PointReserveBefore
+	PointReserveAfter
+	PointGrantBefore
+	PointGrantAfter
+	PointFlagBefore
+	PointFlagAfter
 	PointDetachBefore
 	PointDetachAfter
 	numPoints
@@ -80,7 +92,19 @@ var pointNames = [numPoints]string{
 	PointRepairAfterWord:    "repair: after the state word",
 	PointRepairBeforeOrder:  "repair: before the dead leaves the queue",
 	PointRepairAfterOrder:   "repair: after the dead left the queue, before its slot is free",
+	PointRepairBeforeHeld:   "repair: before what the dead held is taken back",
+	PointRepairAfterHeld:    "repair: after what the dead held was taken back",
 	PointRepairAfterIdent:   "repair: after the slot of the dead is free",
+	PointHeldBefore:         "change: before what is held or counted",
+	PointHeldAfter:          "change: after what is held or counted, before waking",
+	PointNoteBefore:         "note: before the place in a round is noted",
+	PointNoteAfter:          "note: after the place in a round is noted, before it counts",
+	PointReserveBefore:      "reserve: before the word that says who gets a permit",
+	PointReserveAfter:       "reserve: after the word that says who gets a permit, before he gets it",
+	PointGrantBefore:        "notify: before a process is granted a notification",
+	PointGrantAfter:         "notify: after a process was granted a notification, before it is woken",
+	PointFlagBefore:         "flag: before the mark that somebody waits",
+	PointFlagAfter:          "flag: after the mark that somebody waits",
 	PointDetachBefore:       "detach: before",
 	PointDetachAfter:        "detach: after",
 }

@@ -20,6 +20,11 @@ var armed struct {
 	hit    func()
 }
 
+var passed [numPoints]atomic.Int32
+
+// Passed returns how often the process has come to p since it was last asked.
+func Passed(p Point) int { return int(passed[p].Swap(0)) }
+
 // Arm makes the process send itself sig, which should be SIGKILL or SIGSTOP, at
 // the pass-th time (from 1) that it comes to p. Just before, hit is called, if
 // there is one; it must not come to a point itself.
@@ -31,6 +36,7 @@ func Arm(p Point, pass int, sig syscall.Signal, hit func()) {
 }
 
 func point(p Point) {
+	passed[p].Add(1)
 	if armed.point.Load() != uint32(p) || armed.passes.Add(-1) != 0 {
 		return
 	}

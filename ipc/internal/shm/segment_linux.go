@@ -36,6 +36,7 @@ type Config struct {
 	Kind  Kind
 	Name  string // for people; cut at NameSize bytes
 	Slots int    // how many processes may use it at a time, MaxSlots at the most
+	Bytes int    // of state behind the table, all 0
 	Flags uint64 // as the kind defines them
 }
 
@@ -48,18 +49,21 @@ type Segment struct {
 
 // A mapping is what has to be cleaned up after a Segment; it must not refer to it.
 type mapping struct {
-	mem    []byte
-	slots  int // capacity of the table, as checked when it was mapped
-	closed atomic.Bool
-	own    atomic.Uint32 // number of the own slot; 0: none yet, or closed
-	attach sync.Mutex    // held while the own slot is taken, or own changes
-	taken  int           // number of the own slot, also when closed
-	as     ident         // under which it was taken
-	id     [16]byte
+	mem       []byte
+	kind      Kind
+	slots     int // capacity of the table, as checked when it was mapped
+	closed    atomic.Bool
+	own       atomic.Uint32 // number of the own slot; 0: none yet, or closed
+	attach    sync.Mutex    // held while the own slot is taken, or own changes
+	taken     int           // number of the own slot, also when closed
+	as        ident         // under which it was taken
+	inherited atomic.Bool   // the slot was that of a dead process, with what it had taken; see Queue
+	id        [16]byte
 
 	fd descriptor
 
-	watches watchSet
+	watches [numLines]watchSet
+	asked   watchSet // see dead
 }
 
 // mapped holds every segment of the process that is still in use.
@@ -75,11 +79,11 @@ func Create(c Config, build func(*Segment) any) (*Segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, mem, err := allocate(c.Kind.String(), offTable+c.Slots*slotSize)
+	fd, mem, err := allocate(c.Kind.String(), offTable+c.Slots*slotSize+c.Bytes)
 	if err != nil {
 		return nil, err
 	}
-	m := &mapping{mem: mem, fd: descriptor{fd: fd}}
+	m := &mapping{mem: mem, kind: c.Kind, fd: descriptor{fd: fd}}
 	rand.Read(m.id[:])
 	copy(mem[offID:], m.id[:])
 	copy(mem[offName:offName+NameSize], c.Name)
@@ -124,7 +128,7 @@ func open(fd int, kind Kind) (*mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mapping{mem: mem, fd: descriptor{fd: fd}}
+	m := &mapping{mem: mem, kind: kind, fd: descriptor{fd: fd}}
 	copy(m.id[:], mem[offID:])
 	if err := m.check(kind, me); err != nil {
 		unix.Munmap(mem)
@@ -188,6 +192,15 @@ func (s *Segment) Flags() uint64 {
 	return s.m.u64(offFlags).Load()
 }
 
+// State returns the bytes behind the table, as many as were asked for and up to the
+// end of the page. They are good as long as s is reachable.
+func (s *Segment) State() []byte { return s.m.mem[offTable+s.m.slots*slotSize:] }
+
+// Word returns the i-th 64-bit word of the state, likewise.
+func (s *Segment) Word(i int) *atomic.Uint64 {
+	return s.m.u64(offTable + s.m.slots*slotSize + 8*i)
+}
+
 // Dup returns a new descriptor of the segment, to be sent to another process.
 func (s *Segment) Dup() (int, error) {
 	defer runtime.KeepAlive(s)
@@ -209,7 +222,10 @@ func (m *mapping) close() {
 	}
 	mapped.Unlock()
 	m.leave()
-	m.watches.close()
+	for i := range m.watches {
+		m.watches[i].close()
+	}
+	m.asked.close()
 	m.fd.close()
 }
 

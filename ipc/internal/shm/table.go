@@ -12,8 +12,11 @@ import (
 func (m *mapping) slot(n int) int { return offTable + (n-1)*slotSize }
 
 func (m *mapping) ident(n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotIdent) }
-func (m *mapping) order(n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotOrder) }
-func (m *mapping) wake(n int) *atomic.Uint32  { return m.u32(m.slot(n) + slotWake) }
+func (m *mapping) held(n int) *atomic.Uint64  { return m.u64(m.slot(n) + slotHeld) }
+func (m *mapping) grave(n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotGrave) }
+
+func (m *mapping) order(line, n int) *atomic.Uint64 { return m.u64(m.slot(n) + slotOrder + 8*line) }
+func (m *mapping) wake(line, n int) *atomic.Uint32  { return m.u32(m.slot(n) + slotWake + 4*line) }
 
 // used returns the number of the highest slot that was ever taken.
 func (m *mapping) used() int { return min(int(m.u32(offUsed).Load()), m.slots) }
@@ -41,6 +44,9 @@ func (m *mapping) takeSlot() (int, error) {
 		// The dead leave their slots behind; somebody has to look.
 		m.sweep()
 		n = m.claim(me.ident)
+	}
+	if n == 0 && m.kind == KindQueue {
+		n = m.inherit(me.ident)
 	}
 	for try := 0; n == 0 && try < 100 && m.mine(me.ident); try++ {
 		runtime.GC()
@@ -92,17 +98,26 @@ func (m *mapping) sweep() {
 	}
 }
 
-// leave gives back what this process holds and waits for, when the segment is
-// closed. The slot itself stays taken until [mapping.detach]: a goroutine may be
+// leave gives back what this process holds, when the segment is closed, and wakes
+// its waiters. The slot itself stays taken until [mapping.detach]: a goroutine may be
 // just about to write its number into the state word.
 func (m *mapping) leave() {
 	m.attach.Lock()
 	defer m.attach.Unlock()
 	m.own.Store(0)
-	if m.taken != 0 {
+	if m.taken == 0 {
+		return
+	}
+	if m.kind == KindBarrier {
+		m.buryParty(m.taken, m.as)
+	}
+	if m.kind != KindQueue { // there a goroutine may be copying, which will release; see detach
 		m.disown(m.taken, m.as)
-		rouse(m.wake(m.taken))
-		m.wakeFirst()
+		m.empty(m.taken, m.as)
+	}
+	for line := range numLines {
+		rouse(m.wake(line, m.taken))
+		m.wakeFirst(line)
 	}
 }
 
@@ -124,71 +139,68 @@ func (m *mapping) detach() {
 // giving it up itself, may be repaired.
 func (m *mapping) repair(n int, id ident) {
 	m.disown(n, id)
-	point(PointRepairBeforeOrder)
-	// Somebody who still found it alive may be passing it over: then the order number is
-	// another one now.
-	for order := m.order(n).Load(); order != 0 && m.ident(n).Load() == uint64(id); order = m.order(n).Load() {
-		m.order(n).CompareAndSwap(order, 0)
+	if m.kind == KindBarrier {
+		m.buryParty(n, id)
 	}
-	point(PointRepairAfterOrder)
+	for line := range numLines {
+		point(PointRepairBeforeOrder)
+		// Somebody who still found it alive may be passing it over: then the order number
+		// is another one now.
+		order := m.order(line, n)
+		for o := order.Load(); o != 0 && m.ident(n).Load() == uint64(id); o = order.Load() {
+			order.CompareAndSwap(o, 0)
+		}
+		point(PointRepairAfterOrder)
+	}
+	if m.kind == KindQueue && !m.buryUser(n, id) {
+		return
+	}
+	m.empty(n, id)
 	m.ident(n).CompareAndSwap(uint64(id), 0)
 	point(PointRepairAfterIdent)
-	m.wakeFirst()
+	for line := range numLines {
+		m.wakeFirst(line)
+	}
+}
+
+// empty takes back what the process id holds under slot n. The changes go on being
+// counted: somebody may do this late, when the slot is that of another process, and
+// must not find there the word that it has read before.
+func (m *mapping) empty(n int, id ident) {
+	held, shift := m.held(n), m.kind.changes()
+	for h := held.Load(); m.ident(n).Load() == uint64(id); h = held.Load() {
+		if h&(1<<shift-1) == 0 {
+			return
+		}
+		if m.kind == KindCondition && h>>grantShift&waitMask > 0 {
+			m.notifyOthers(n)
+		}
+		point(PointRepairBeforeHeld)
+		if held.CompareAndSwap(h, (h>>shift+1)<<shift) {
+			point(PointRepairAfterHeld)
+			return
+		}
+	}
+}
+
+// dead tells whether the process of a slot is dead, and repairs the slot then. It is
+// for who asks again and again: the process stays watched for a while, and asking is one
+// cheap system call.
+func (m *mapping) dead(n int) bool {
+	id := ident(m.ident(n).Load())
+	if id == 0 {
+		return true
+	}
+	if n == int(m.own.Load()) {
+		return false
+	}
+	dead, err := m.asked.ensure([]ident{id}, func() {})
+	if err != nil && alive(id) || err == nil && dead == 0 {
+		return false
+	}
+	m.repair(n, id)
+	return true
 }
 
 // nextOrder draws a number that nobody else has or will have.
 func (m *mapping) nextOrder() uint64 { return m.u64(offOrder).Add(1) }
-
-// passOver is called by a sleeper, me, that nobody has woken for a while. If the
-// first of the queue was woken and has not come, it is stopped, and goes to the
-// end of the queue; or it is dead, and goes.
-func (m *mapping) passOver(me int) {
-	n := m.first()
-	if n == 0 || n == me || m.wake(n).Load() == 0 {
-		return
-	}
-	order, id := m.order(n).Load(), ident(m.ident(n).Load())
-	if id != 0 && !alive(id) {
-		m.repair(n, id)
-		return
-	}
-	point(PointPassOverBefore)
-	if order != 0 && m.order(n).CompareAndSwap(order, m.nextOrder()) {
-		point(PointPassOverAfter)
-		m.wakeFirst() // it depended on the one that went
-	}
-}
-
-// first returns the slot that has waited longest, 0 if nobody waits.
-func (m *mapping) first() int { return m.following(0) }
-
-// following returns the slot that waits next after the order number given.
-func (m *mapping) following(order uint64) (slot int) {
-	var best uint64
-	for n := 1; n <= m.used(); n++ {
-		if o := m.order(n).Load(); o > order && (best == 0 || o < best) {
-			slot, best = n, o
-		}
-	}
-	return slot
-}
-
-// preceding returns the slot that waits just before the order number given.
-func (m *mapping) preceding(order uint64) (slot int) {
-	var best uint64
-	for n := 1; n <= m.used(); n++ {
-		if o := m.order(n).Load(); o != 0 && o < order && o > best {
-			slot, best = n, o
-		}
-	}
-	return slot
-}
-
-// wakeFirst wakes the first of the queue, and tells whether there is one.
-func (m *mapping) wakeFirst() bool {
-	n := m.first()
-	if n != 0 {
-		rouse(m.wake(n))
-	}
-	return n != 0
-}

@@ -3,6 +3,7 @@ package shm
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -151,60 +152,67 @@ func openPidfd(id ident) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
-// A watchSet is what one mapping watches: the last few processes it depended on,
-// for those who contend for one lock meet again and again.
+// A watchSet is what one line of a mapping watches: those its sleeper depends on,
+// and the last few it depended on, for those who contend for one thing meet again
+// and again.
 type watchSet struct {
 	mu     sync.Mutex
 	closed bool
 	kept   []*watch // the latest at the end
 }
 
-// maxKept bounds the descriptors that one segment costs a process, however many
-// processes use it.
+// maxKept bounds the descriptors that one line costs a process, beyond those that
+// the sleeper needs at the moment.
 const maxKept = 8
 
-// ensure makes sure that nudge is called when id dies. It tells whether it is
-// dead already. An error means that the death will not be told.
-func (s *watchSet) ensure(id ident, nudge func()) (dead bool, err error) {
+// ensure makes sure that nudge is called when one of ids dies. If one is dead
+// already it returns that. An error means that a death will not be told.
+func (s *watchSet) ensure(ids []ident, nudge func()) (dead ident, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return false, ErrClosed
+		return 0, ErrClosed
 	}
-	for i, w := range s.kept {
-		if w.id == id {
-			s.kept = append(append(s.kept[:i], s.kept[i+1:]...), w)
-			return w.isDead(), nil
+	for i, id := range ids {
+		w, err := s.add(id, nudge, ids[:i])
+		if errors.Is(err, errDead) || err == nil && w.isDead() {
+			return id, nil
+		}
+		if err != nil {
+			return 0, err
 		}
 	}
-	s.forget()
+	return 0, nil
+}
+
+// add watches id, and makes room for it by what is not in needed.
+func (s *watchSet) add(id ident, nudge func(), needed []ident) (*watch, error) {
+	if i := slices.IndexFunc(s.kept, func(w *watch) bool { return w.id == id }); i >= 0 {
+		w := s.kept[i]
+		s.kept = append(slices.Delete(s.kept, i, i+1), w)
+		return w, nil
+	}
+	s.forget(needed)
 	w, err := death.watch(id, s, nudge)
-	if errors.Is(err, errDead) {
-		return true, nil
+	if err == nil {
+		s.kept = append(s.kept, w)
 	}
-	if err != nil {
-		return false, err
-	}
-	s.kept = append(s.kept, w)
-	return w.isDead(), nil
+	return w, err
 }
 
 // forget makes room: the dead go first, then the one not looked at for longest.
-func (s *watchSet) forget() {
-	living := s.kept[:0]
-	for _, w := range s.kept {
-		if w.dead.Load() {
+func (s *watchSet) forget(needed []ident) {
+	s.kept = slices.DeleteFunc(s.kept, func(w *watch) bool {
+		dead := w.dead.Load()
+		if dead {
 			death.unwatch(w, s)
-		} else {
-			living = append(living, w)
 		}
+		return dead
+	})
+	for len(s.kept) >= maxKept && !slices.Contains(needed, s.kept[0].id) {
+		death.unwatch(s.kept[0], s)
+		s.kept = slices.Delete(s.kept, 0, 1)
 	}
-	if len(living) == maxKept {
-		death.unwatch(living[0], s)
-		living = append(living[:0], living[1:]...)
-	}
-	clear(s.kept[len(living):])
-	s.kept = living
 }
 
 // close ends all watches; no nudge is running or will run when it returns.

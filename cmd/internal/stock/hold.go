@@ -1,0 +1,113 @@
+package stock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"strconv"
+
+	"github.com/seed-185a7250/multiproc/ipc"
+)
+
+// LockExecArgs are the arguments of the task lock.exec: those of exec, and what is held while the command runs.
+type LockExecArgs struct {
+	Lock any // a lock or an rlock; or a condition, a value or an array, whose own lock is meant
+	ExecArgs
+}
+
+// A LockExecResult is that of exec, and what was held.
+type LockExecResult struct {
+	ExecResult
+	Token     uint64 // a later holder's is higher
+	OwnerDied bool   // whoever held the lock before died holding it
+}
+
+// SemaphoreExecArgs are the arguments of the task semaphore.exec: those of exec, and that of which a permit is held meanwhile.
+type SemaphoreExecArgs struct {
+	Semaphore any
+	ExecArgs
+}
+
+// A holding is what Acquire returns, of a lock of either kind.
+type holding interface {
+	Token() uint64
+	OwnerDied() bool
+	Release() error
+}
+
+// lockExec runs a command while it holds a lock. The command finds LOCK_TOKEN in its environment, and LOCK_OWNER_DIED=1 if the
+// holder before it died.
+//
+// The lock is released when the command has ended, however it ended and whatever it was told. A panic releases
+// nothing: the process ends by it, and the next holder is told that the owner died, as if it had been killed.
+func lockExec(ctx context.Context, c call, in LockExecArgs, out, errs io.Writer) (result LockExecResult, err error) {
+	if err := in.check(); err != nil {
+		return result, err
+	}
+	held, err := acquire(ctx, "lock.exec", in.Lock)
+	if err != nil {
+		return result, err
+	}
+	result.Token, result.OwnerDied = held.Token(), held.OwnerDied()
+	if result.OwnerDied {
+		fmt.Fprintln(out, c.line(os.Getpid(), "holds the lock of one who died holding it"))
+	}
+	in.Env = withLock(in.Env, held)
+	result.ExecResult, err = run(ctx, c, in.ExecArgs, out, errs)
+	return result, errors.Join(err, held.Release())
+}
+
+func withLock(env map[string]string, held holding) map[string]string {
+	env = maps.Clone(env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	env["LOCK_TOKEN"] = strconv.FormatUint(held.Token(), 10)
+	env["LOCK_OWNER_DIED"] = "0"
+	if held.OwnerDied() {
+		env["LOCK_OWNER_DIED"] = "1"
+	}
+	return env
+}
+
+// acquire acquires what stands as "lock" in the arguments.
+func acquire(ctx context.Context, task string, v any) (holding, error) {
+	var held holding
+	var err error
+	switch l := v.(type) {
+	case *ipc.Lock:
+		held, err = l.Acquire(ctx)
+	case *ipc.RLock:
+		held, err = l.Acquire(ctx)
+	case *ipc.Condition:
+		held, err = l.Lock().Acquire(ctx)
+	case interface{ Lock() *ipc.Lock }: // a value, an array
+		held, err = l.Lock().Acquire(ctx)
+	default:
+		_, err := need[*ipc.Lock](task, "lock", v)
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: lock: %w", task, err)
+	}
+	return held, nil
+}
+
+// semaphoreExec runs a command while it holds a permit.
+func semaphoreExec(ctx context.Context, c call, in SemaphoreExecArgs, out, errs io.Writer) (ExecResult, error) {
+	if err := in.check(); err != nil {
+		return ExecResult{}, err
+	}
+	s, err := need[*ipc.Semaphore]("semaphore.exec", "semaphore", in.Semaphore)
+	if err != nil {
+		return ExecResult{}, err
+	}
+	if err := s.Acquire(ctx); err != nil {
+		return ExecResult{}, fmt.Errorf("semaphore.exec: semaphore: %w", err)
+	}
+	result, err := run(ctx, c, in.ExecArgs, out, errs) // as for a lock, a panic releases nothing
+	return result, errors.Join(err, s.Release())
+}

@@ -1,0 +1,40 @@
+package ipc
+
+import "testing"
+
+// A message that turns out bad does no harm to the objects in it, which others of this process hold, or of any.
+func TestBadMessageHarmsNothing(t *testing.T) {
+	checkLeaks(t)
+	l := mustMake[*Lock](t)(NewLock(LockOptions{}))
+	q := mustMake[*JoinableQueue[int]](t)(NewJoinableQueue[int](QueueOptions{}))
+	s := mustMake[*Semaphore](t)(NewSemaphore(SemaphoreOptions{Permits: 1}))
+	for _, into := range []any{
+		new(struct {
+			L *Lock
+			Q *Queue[int]
+			S *Semaphore
+			Z int
+		}),
+		new(struct {
+			L, Q, S any
+			Z       int
+		}),
+	} {
+		if err := travel(t, map[string]any{"l": l, "q": q, "s": s, "z": "no number"}, into); err == nil {
+			t.Fatal("no error")
+		}
+		if h, ok, err := l.TryAcquire(); !ok || err != nil {
+			t.Errorf("the lock: %v, %v", ok, err)
+		} else {
+			h.Release()
+		}
+		if err := q.TryPut(1); err != nil {
+			t.Errorf("the queue: %v", err)
+		}
+		if ok, err := s.TryAcquire(); !ok || err != nil {
+			t.Errorf("the semaphore: %v, %v", ok, err)
+		} else {
+			s.Release()
+		}
+	}
+}
