@@ -152,7 +152,7 @@ func TestWorkerKilled(t *testing.T) {
 		p.leavesNot(killed.command)
 		g.open(t, 3+attempts)
 
-		rows := map[string]row{}
+		var rows map[string]row
 		if attempts == 1 {
 			p.exits(exitFailed)
 			rows = readResults(t, results)
