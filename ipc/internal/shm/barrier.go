@@ -92,6 +92,12 @@ func (x *Barrier) Segment() *Segment { return x.seg }
 // Parties returns how many must come.
 func (x *Barrier) Parties() int { return int(x.parties) }
 
+// Line returns the processes that stand in line, in its order.
+func (x *Barrier) Line() []int {
+	defer runtime.KeepAlive(x)
+	return x.crowd.pids()
+}
+
 // Waiting returns how many have come in this round.
 func (x *Barrier) Waiting() int {
 	defer runtime.KeepAlive(x)
@@ -101,6 +107,12 @@ func (x *Barrier) Waiting() int {
 		return 0
 	}
 	return int(w & comeMask)
+}
+
+// Standing returns how many processes stand in line.
+func (x *Barrier) Standing() int {
+	defer runtime.KeepAlive(x)
+	return x.crowd.waiting()
 }
 
 // Broken tells whether it is broken.
