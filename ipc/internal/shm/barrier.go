@@ -326,7 +326,11 @@ func (x *Barrier) inside(me int) (slots []int) {
 }
 
 // findDead repairs the slots of those who died in the present round.
-func (x *Barrier) findDead() { x.crowd.bury(int(x.m.own.Load()), x.inside(0)) }
+func (x *Barrier) findDead() {
+	for _, n := range x.inside(int(x.m.own.Load())) {
+		x.m.dead(n)
+	}
+}
 
 // buryParty is the repair of a barrier: if the dead was in the present round, it is
 // broken.
