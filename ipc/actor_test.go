@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -18,6 +19,7 @@ type tools struct {
 	Semaphore *Semaphore
 	Event     *Event
 	Condition *Condition
+	Full      *Condition // with the same lock
 	Barrier   *Barrier
 }
 
@@ -61,6 +63,9 @@ func actor(c *Conn) error {
 		}
 	}
 }
+
+// pointsPassed tells at which kill points the process was, in a build that has them.
+var pointsPassed = func() string { return "" }
 
 type acting struct {
 	tools
@@ -160,6 +165,9 @@ func (a *acting) step(ctx context.Context, op string) (string, error) {
 	case "reset":
 		return "reset", a.Barrier.Reset()
 
+	case "points":
+		return pointsPassed(), nil
+
 	case "close":
 		a.close()
 		return "closed", untilUnmapped("multiproc-")
@@ -174,34 +182,31 @@ func (a *acting) push(h RHeld, err error) (string, error) {
 	return heldText(h.OwnerDied()), err
 }
 
+// close closes all that there is.
 func (a *acting) close() {
-	for _, x := range []interface{ Close() error }{a.Lock, a.RLock, a.Semaphore, a.Event, a.Condition, a.Barrier} {
-		switch x := x.(type) {
-		case *Lock:
-			if x != nil {
-				x.Close()
-			}
-		case *RLock:
-			if x != nil {
-				x.Close()
-			}
-		case *Semaphore:
-			if x != nil {
-				x.Close()
-			}
-		case *Event:
-			if x != nil {
-				x.Close()
-			}
-		case *Condition:
-			if x != nil {
-				x.Close()
-			}
-		case *Barrier:
-			if x != nil {
-				x.Close()
-			}
+	var all []io.Closer
+	if a.Lock != nil {
+		all = append(all, a.Lock)
+	}
+	if a.RLock != nil {
+		all = append(all, a.RLock)
+	}
+	if a.Semaphore != nil {
+		all = append(all, a.Semaphore)
+	}
+	if a.Event != nil {
+		all = append(all, a.Event)
+	}
+	for _, c := range []*Condition{a.Condition, a.Full} {
+		if c != nil {
+			all = append(all, c, c.Lock())
 		}
+	}
+	if a.Barrier != nil {
+		all = append(all, a.Barrier)
+	}
+	for _, x := range all {
+		x.Close()
 	}
 	a.tools, a.lock, a.held = tools{}, Held{}, nil
 }

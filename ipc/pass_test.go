@@ -238,7 +238,7 @@ func TestConnHandlesOfAnotherKind(t *testing.T) {
 			x := target()
 			err := b.Recv(within(t), x)
 			switch x := x.(type) {
-			case *Conn, *File, *Block, *SharedMemory:
+			case *Conn, *File, *Block:
 				x.(io.Closer).Close() // the others are the same as ours, in this process
 			}
 			if same(i, j) && err != nil && i == j || !same(i, j) && !errors.Is(err, ErrForeign) {

@@ -96,13 +96,13 @@ func TestRLockOwners(t *testing.T) {
 // another takes one more must not leave that one with nothing.
 func TestRLockOneOwnerManyGoroutines(t *testing.T) {
 	l := newTestRLock(t)
-	block, err := NewBlock(8)
+	block, err := NewBlock(stormWords)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer block.Close()
-	other := start(t, "rlocker")
-	other.send(rcontest{RLock: l, Block: block, Levels: 1})
+	other := start(t, "storm rlock")
+	other.send(squall{Tools: tools{RLock: l}, Block: block})
 	var wrong int
 	done := make(chan int)
 	for range 4 {
@@ -114,7 +114,7 @@ func TestRLockOneOwnerManyGoroutines(t *testing.T) {
 					bad++
 					continue
 				}
-				block.Word(blockInside).Load()
+				block.Word(wordBeat).Load()
 				if !h.r.x.Holds(h.Token()) {
 					bad++
 				}

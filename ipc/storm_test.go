@@ -1,33 +1,204 @@
 package ipc
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"math/bits"
 	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
 	"time"
 )
 
-// What the processes of a storm do, without end.
+// A storm is four processes that use one object, of which one is killed, or stopped for
+// a moment, at a random moment, again and again. The object was made by a fifth one,
+// which is killed as well: nobody who is left has anything to do with it.
 
-type rcontest struct {
-	RLock  *RLock
-	Block  *Block
-	Levels int
-	Cancel bool // give up waiting now and then
-	Seed   uint64
+// A squall is what one process of a storm gets.
+type squall struct {
+	Tools tools
+	Block *Block
+	Me    int // 0 to 3
+	Seed  uint64
+}
+
+// The words of the block of a storm. Each process has its own beat and pid.
+const (
+	wordBeat  = 0 // how often the process has come round
+	wordPid   = 4
+	wordWrong = 8 // what was seen that must not be
+	wordKind  = 10
+
+	stormWords = 40
+)
+
+func (s *squall) word(i int) *atomic.Uint64 { return s.Block.Word(i) }
+
+func (s *squall) wrong(format string, args ...any) {
+	if s.word(wordWrong).Add(1) == 1 {
+		fmt.Fprintf(os.Stderr, "process %d: %s\n", s.Me, fmt.Sprintf(format, args...))
+	}
+}
+
+// storms says what each kind of process does in one round.
+var storms = map[string]func(s *squall, random *rand.Rand) error{
+	"rlock":     rlockRound,
+	"semaphore": semaphoreRound,
+	"event":     eventRound,
+	"condition": conditionRound,
+	"barrier":   barrierRound,
 }
 
 func init() {
-	helpers["rlocker"] = func(c *Conn) error {
-		var x rcontest
-		if err := c.Recv(context.Background(), &x); err != nil {
-			return err
-		}
-		random := rand.New(rand.NewPCG(x.Seed, 0))
-		for {
-			if err := x.round(random); err != nil {
+	for name, round := range storms {
+		helpers["storm "+name] = func(c *Conn) error {
+			var s squall
+			if err := c.Recv(context.Background(), &s); err != nil {
 				return err
 			}
+			s.word(wordPid + s.Me).Store(uint64(os.Getpid()))
+			random := rand.New(rand.NewPCG(s.Seed, 0))
+			for {
+				if err := round(&s, random); err != nil {
+					return err
+				}
+				s.word(wordBeat + s.Me).Add(1)
+			}
 		}
+	}
+	helpers["founder"] = founder
+}
+
+// founder makes one of each kind and gives them away.
+func founder(c *Conn) error {
+	var k tools
+	var err error
+	make := func(f func() error) {
+		if err == nil {
+			err = f()
+		}
+	}
+	make(func() (err error) { k.RLock, err = NewRLock("r"); return })
+	make(func() (err error) {
+		k.Semaphore, err = NewSemaphore(SemaphoreOptions{Permits: stormPermits})
+		return
+	})
+	make(func() (err error) { k.Event, err = NewEvent("e"); return })
+	make(func() (err error) { k.Condition, err = NewCondition("c", nil); return })
+	make(func() (err error) { k.Full, err = NewCondition("full", k.Condition.Lock()); return })
+	make(func() (err error) { k.Barrier, err = NewBarrier("b", 4); return })
+	if err != nil {
+		return err
+	}
+	if err := c.Send(context.Background(), k); err != nil {
+		return err
+	}
+	// It holds what it can, so that its death matters.
+	k.RLock.Acquire(context.Background())
+	k.Semaphore.Acquire(context.Background())
+	if err := c.Send(context.Background(), "founded"); err != nil {
+		return err
+	}
+	k.Event.Wait(context.Background())
+	return k.Condition.Wait(context.Background())
+}
+
+// weather is a storm as the test sees it.
+type weather struct {
+	t     *testing.T
+	kind  string
+	k     tools
+	block *Block
+	procs [4]*child
+	kills int
+}
+
+// newWeather starts the four processes, once the founder is dead.
+func newWeather(t *testing.T, kind string) *weather {
+	t.Helper()
+	block, err := NewBlock(stormWords)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { block.Close() })
+	w := &weather{t: t, kind: kind, block: block}
+	f := start(t, "founder")
+	w.k = recv[tools](f)
+	t.Cleanup(func() { (&acting{tools: w.k}).close() })
+	f.expect("founded")
+	for i := range w.procs {
+		w.spawn(i)
+	}
+	f.kill()
+	f.Close()
+	return w
+}
+
+func (w *weather) spawn(i int) {
+	w.t.Helper()
+	if w.kind == "semaphore" {
+		w.block.Word(semInside).And(^(uint64(1) << i)) // of the dead
+	}
+	w.procs[i] = start(w.t, "storm "+w.kind)
+	w.procs[i].send(squall{Tools: w.k, Block: w.block, Me: i, Seed: rand.Uint64()})
+}
+
+func (w *weather) pid(i int) int { return w.procs[i].cmd.Process.Pid }
+
+func (w *weather) beat(i int) uint64 { return w.block.Word(wordBeat + i).Load() }
+
+// rage kills and stops, and calls check after each: with the process that is stopped, or
+// −1 when all are well.
+func (w *weather) rage(few int, check func(stopped int)) {
+	w.t.Helper()
+	n := rounds(w.t, few)
+	for range n {
+		time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond) // the random moment
+		i := rand.IntN(len(w.procs))
+		if rand.IntN(4) == 0 {
+			w.procs[i].stop()
+			check(i)
+			w.procs[i].signal(sigcont)
+		} else {
+			w.procs[i].kill()
+			w.procs[i].Close()
+			w.kills++
+			w.spawn(i)
+		}
+		check(-1)
+		if wrong := w.block.Word(wordWrong).Load(); wrong != 0 {
+			w.t.Fatalf("%d things were wrong", wrong)
+		}
+	}
+	w.t.Logf("%d rounds, %d kills, beats %d %d %d %d", n, w.kills, w.beat(0), w.beat(1), w.beat(2), w.beat(3))
+}
+
+// goOn waits until each process, but for the one that is stopped, has come round.
+func (w *weather) goOn(stopped int, meanwhile func()) {
+	w.t.Helper()
+	for i := range w.procs {
+		before := w.beat(i)
+		for end := time.Now().Add(deadline); i != stopped && w.beat(i) == before; runtime.Gosched() {
+			if meanwhile != nil {
+				meanwhile()
+			}
+			if time.Now().After(end) {
+				w.t.Fatalf("process %d hangs (stopped: %d, kills: %d)", i, stopped, w.kills)
+			}
+		}
+	}
+}
+
+// end kills all.
+func (w *weather) end() {
+	for _, p := range w.procs {
+		p.kill()
+		p.Close()
 	}
 }
 
@@ -39,29 +210,375 @@ func sometimes(yes bool, random *rand.Rand) (context.Context, context.CancelFunc
 	return context.WithCancel(context.Background())
 }
 
-func (x *rcontest) round(random *rand.Rand) error {
-	ctx, cancel := sometimes(x.Cancel, random)
+func late(err error) bool { return err == context.DeadlineExceeded }
+
+// RLock: exclusion, by token.
+
+const (
+	rlockToken  = wordKind
+	rlockInside = wordKind + 1
+)
+
+func rlockRound(s *squall, random *rand.Rand) error {
+	ctx, cancel := sometimes(true, random)
 	defer cancel()
-	outer, err := x.RLock.Acquire(ctx)
-	if err == context.DeadlineExceeded {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	held := []RHeld{outer}
-	for range random.IntN(x.Levels) {
-		h, err := x.RLock.Acquire(ctx)
+	var held []RHeld
+	for range 1 + random.IntN(3) {
+		h, err := s.Tools.RLock.Acquire(ctx)
+		if late(err) && len(held) == 0 {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		held = append(held, h)
 	}
-	inside(x.Block, held[len(held)-1])
+	h := held[0]
+	if last := s.word(rlockToken).Swap(h.Token()); last >= h.Token() {
+		s.wrong("token %d after %d", h.Token(), last)
+	}
+	if before := s.word(rlockInside).Swap(h.Token()); before != 0 && !h.OwnerDied() {
+		s.wrong("token %d inside beside %d", h.Token(), before)
+	}
+	for range 20 {
+		if now := s.word(rlockInside).Load(); now != h.Token() {
+			s.wrong("token %d came in beside %d", now, h.Token())
+		}
+	}
+	s.word(rlockInside).Store(0)
 	for _, h := range held {
 		if err := h.Release(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func TestRLockRandomKills(t *testing.T) {
+	checkLeaks(t)
+	w := newWeather(t, "rlock")
+	w.rage(40, func(stopped int) {
+		if stopped < 0 {
+			w.goOn(-1, nil)
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		h, err := w.k.RLock.Acquire(ctx)
+		if err != nil {
+			if owner := w.k.RLock.r.x.Owner(); owner != w.pid(stopped) {
+				t.Fatalf("process %d is stopped, %d holds the lock: %v", w.pid(stopped), owner, err)
+			}
+			return
+		}
+		if w.block.Word(rlockInside).Load() != 0 && !h.OwnerDied() {
+			t.Fatal("somebody is inside")
+		}
+		w.block.Word(rlockInside).Store(0)
+		mustUnlock(t, h)
+	})
+	w.end()
+}
+
+// Semaphore: never more than there are permits, and all are there in the end.
+
+const (
+	stormPermits = 2
+	semInside    = wordKind // a bit for each process
+)
+
+func semaphoreRound(s *squall, random *rand.Rand) error {
+	sem := s.Tools.Semaphore
+	if random.IntN(4) == 0 {
+		if ok, err := sem.TryAcquire(); !ok {
+			return err
+		}
+	} else {
+		ctx, cancel := sometimes(true, random)
+		err := sem.Acquire(ctx)
+		cancel()
+		if late(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	me := uint64(1) << s.Me
+	var pids [4]uint64 // from before: a later one did not set the bit
+	for i := range pids {
+		pids[i] = s.word(wordPid + i).Load()
+	}
+	in := s.word(semInside).Or(me) | me
+	if bits.OnesCount64(in) > stormPermits {
+		s.crowded(in, pids)
+	}
+	for range random.IntN(100) {
+		runtime.Gosched()
+	}
+	s.word(semInside).And(^me)
+	if v := sem.Value(); v > stormPermits-1 {
+		s.wrong("value %d while a permit is held here", v)
+	}
+	return sem.Release()
+}
+
+// crowded: the dead have left their bits behind, which do not count.
+func (s *squall) crowded(in uint64, pids [4]uint64) {
+	living := 0
+	for i := range 4 {
+		if in>>i&1 != 0 && (i == s.Me || running(int(pids[i]))) {
+			living++
+		}
+	}
+	if living > stormPermits {
+		s.wrong("%b inside, with %d permits", in, stormPermits)
+	}
+}
+
+// running tells whether the process is neither gone nor a zombie.
+func running(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	return f[0][0] != 'Z' && f[0][0] != 'X'
+}
+
+func TestSemaphoreRandomKills(t *testing.T) {
+	checkLeaks(t)
+	w := newWeather(t, "semaphore")
+	s := w.k.Semaphore
+	w.rage(40, func(stopped int) {
+		// The stopped one uses one permit at the most: the other one goes round.
+		w.goOn(stopped, nil)
+		if err := s.Acquire(within(t)); err != nil {
+			t.Fatalf("stopped: %d: %v", stopped, err)
+		}
+		if err := s.Release(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	w.end()
+	wantValue(t, s, stormPermits)
+	for range stormPermits {
+		if ok, err := s.TryAcquire(); !ok || err != nil {
+			t.Fatalf("a permit is lost: %v, %v", ok, err)
+		}
+	}
+	if ok, err := s.TryAcquire(); ok || err != nil {
+		t.Fatalf("a permit too many: %v, %v", ok, err)
+	}
+}
+
+// Event: who waits when it is set goes on, though it is cleared at once.
+
+func eventRound(s *squall, random *rand.Rand) error {
+	e := s.Tools.Event
+	switch random.IntN(8) {
+	case 0:
+		return e.Set()
+	case 1, 2:
+		return e.Clear()
+	}
+	ctx, cancel := sometimes(true, random)
+	defer cancel()
+	if err := e.Wait(ctx); !late(err) {
+		return err
+	}
+	return nil
+}
+
+func TestEventRandomKills(t *testing.T) {
+	checkLeaks(t)
+	w := newWeather(t, "event")
+	e := w.k.Event
+	w.rage(40, func(stopped int) {
+		e.Clear()
+		line := e.x.Line()
+		var before [4]uint64
+		for i := range w.procs {
+			before[i] = w.beat(i)
+		}
+		if err := e.Set(); err != nil {
+			t.Fatal(err)
+		}
+		e.Clear()
+		for i := range w.procs {
+			if i == stopped || !slices.Contains(line, w.pid(i)) {
+				continue
+			}
+			for end := time.Now().Add(deadline); w.beat(i) == before[i]; runtime.Gosched() {
+				if time.Now().After(end) {
+					t.Fatalf("process %d has not heard of a set", i)
+				}
+			}
+		}
+		w.goOn(stopped, func() { e.Set(); e.Clear() })
+	})
+	w.end()
+}
+
+// Condition: producers and consumers; two conditions with one lock.
+
+const (
+	condMade    = wordKind // written first
+	condTaken   = wordKind + 1
+	condItems   = wordKind + 2 // is made less taken, unless the owner died
+	condGranted = wordKind + 3
+	condWoken   = wordKind + 4
+
+	condMost = 3
+)
+
+func conditionRound(s *squall, random *rand.Rand) error {
+	ctx, cancel := sometimes(true, random)
+	defer cancel()
+	k := s.Tools
+	h, err := k.Condition.Lock().Acquire(ctx)
+	if late(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Release()
+	mine, others, change := k.Condition, k.Full, condTaken
+	ready := func() bool { return s.word(condItems).Load() > 0 }
+	if s.Me%2 == 0 {
+		mine, others, change = k.Full, k.Condition, condMade
+		ready = func() bool { return s.word(condItems).Load() < condMost }
+	}
+	for s.mend(ctx, h); !ready(); s.mend(ctx, h) {
+		err := mine.Wait(ctx)
+		if late(err) {
+			s.mend(ctx, h)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.word(condWoken).Add(1)
+	}
+	s.word(change).Add(1)
+	items := s.word(condMade).Load() - s.word(condTaken).Load()
+	if items > condMost {
+		s.wrong("%d items", int64(items))
+	}
+	s.word(condItems).Store(items)
+	n, err := others.Notify(ctx, 1)
+	if n > 1 {
+		s.wrong("%d notified", n)
+	}
+	s.word(condGranted).Add(uint64(n))
+	return err
+}
+
+// mend does what one has to do who takes the lock from the dead: it makes right what
+// that one has left half done, and notifies in its place.
+func (s *squall) mend(ctx context.Context, h RHeld) {
+	items := s.word(condMade).Load() - s.word(condTaken).Load()
+	if s.word(condItems).Load() != items && !h.OwnerDied() {
+		s.wrong("%d items, made less taken is %d", s.word(condItems).Load(), items)
+	}
+	s.word(condItems).Store(items)
+	if h.OwnerDied() {
+		for _, c := range []*Condition{s.Tools.Condition, s.Tools.Full} {
+			n, _ := c.NotifyAll(ctx)
+			s.word(condGranted).Add(uint64(n))
+		}
+	}
+}
+
+func TestConditionRandomKills(t *testing.T) {
+	checkLeaks(t)
+	w := newWeather(t, "condition")
+	ctx := WithOwner(context.Background())
+	w.rage(40, func(stopped int) {
+		if stopped < 0 {
+			w.goOn(-1, nil)
+			return
+		}
+		try, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		h, err := w.k.Condition.Lock().Acquire(try)
+		if err == nil {
+			(&squall{Tools: w.k, Block: w.block, Me: 9}).mend(ctx, h)
+			mustUnlock(t, h)
+		} else if owner := w.k.Condition.Lock().r.x.Owner(); owner != w.pid(stopped) {
+			t.Fatalf("process %d is stopped, %d holds the lock: %v", w.pid(stopped), owner, err)
+		}
+	})
+	w.end()
+	granted, woken := w.block.Word(condGranted).Load(), w.block.Word(condWoken).Load()
+	t.Logf("%d notified, %d woken", granted, woken)
+	// A notification that dies with its waiter goes to all who wait, three at the most; and
+	// who is killed may have notified one and not counted it.
+	if woken > granted+4*uint64(w.kills) {
+		t.Errorf("%d were woken by %d notifications and %d deaths", woken, granted, w.kills)
+	}
+}
+
+// Barrier: in each round each place once.
+
+const (
+	barrierRounds = wordKind     // how often the action ran
+	barrierPlaces = wordKind + 1 // of the last 8 rounds, a bit each
+)
+
+func barrierRound(s *squall, random *rand.Rand) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	if random.IntN(50) == 0 {
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(random.IntN(300))*time.Microsecond)
+	}
+	defer cancel()
+	place, err := s.Tools.Barrier.WaitAction(ctx, func() error {
+		n := s.word(barrierRounds).Load() + 1
+		s.word(barrierPlaces + int(n%8)).Store(0)
+		s.word(barrierRounds).Store(n)
+		if random.IntN(50) == 0 {
+			return errors.New("no")
+		}
+		return nil
+	})
+	if errors.Is(err, ErrBarrier) || late(err) {
+		time.Sleep(50 * time.Microsecond) // it is for the test to mend it
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Nobody can begin the next round without this one.
+	n := s.word(barrierRounds).Load()
+	bit := uint64(1) << place
+	if before := s.word(barrierPlaces + int(n%8)).Or(bit); before&bit != 0 || place > 3 {
+		s.wrong("place %d again in round %d", place, n)
+	}
+	return nil
+}
+
+func TestBarrierRandomKills(t *testing.T) {
+	checkLeaks(t)
+	w := newWeather(t, "barrier")
+	b := w.k.Barrier
+	mend := func() {
+		if b.Broken() {
+			b.Reset()
+		}
+	}
+	w.rage(40, func(stopped int) {
+		if stopped >= 0 {
+			return // all wait for it, and rightly
+		}
+		w.goOn(-1, mend)
+		done := w.block.Word(barrierRounds).Load() + 2
+		for end := time.Now().Add(deadline); w.block.Word(barrierRounds).Load() < done; runtime.Gosched() {
+			mend()
+			if time.Now().After(end) {
+				t.Fatalf("no rounds any more: %d wait, broken: %v", b.Waiting(), b.Broken())
+			}
+		}
+	})
+	w.end()
 }

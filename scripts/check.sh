@@ -28,6 +28,13 @@ trap 'rm -rf "$out"' EXIT
 go build -o "$out" ./cmd/master ./cmd/worker
 GOARCH=arm64 go build ./...
 
+step one clear error on other platforms
+elsewhere=$(GOOS=darwin go build ./... 2>&1 || true)
+if ! grep -q needs_Linux <<<"$elsewhere" || [ "$(grep -c '\.go:' <<<"$elsewhere")" != 1 ]; then
+	echo "a build for another platform says: $elsewhere"
+	exit 1
+fi
+
 step tests, with the race detector
 go test -race ./...
 

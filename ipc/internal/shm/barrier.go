@@ -92,6 +92,12 @@ func (x *Barrier) Segment() *Segment { return x.seg }
 // Parties returns how many must come.
 func (x *Barrier) Parties() int { return int(x.parties) }
 
+// Line returns the processes that stand in line, in its order.
+func (x *Barrier) Line() []int {
+	defer runtime.KeepAlive(x)
+	return x.crowd.pids()
+}
+
 // Waiting returns how many have come in this round.
 func (x *Barrier) Waiting() int {
 	defer runtime.KeepAlive(x)
@@ -101,6 +107,12 @@ func (x *Barrier) Waiting() int {
 		return 0
 	}
 	return int(w & comeMask)
+}
+
+// Standing returns how many processes stand in line.
+func (x *Barrier) Standing() int {
+	defer runtime.KeepAlive(x)
+	return x.crowd.waiting()
 }
 
 // Broken tells whether it is broken.
@@ -314,7 +326,11 @@ func (x *Barrier) inside(me int) (slots []int) {
 }
 
 // findDead repairs the slots of those who died in the present round.
-func (x *Barrier) findDead() { x.crowd.bury(int(x.m.own.Load()), x.inside(0)) }
+func (x *Barrier) findDead() {
+	for _, n := range x.inside(int(x.m.own.Load())) {
+		x.m.dead(n)
+	}
+}
 
 // buryParty is the repair of a barrier: if the dead was in the present round, it is
 // broken.

@@ -1,11 +1,14 @@
 package shm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"unsafe"
+	"weak"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,17 +70,67 @@ func (b *Block) Close() { b.fd.close() }
 // NewBlockBytes makes a Block of size bytes.
 func NewBlockBytes(size int) (*Block, error) {
 	b, err := NewBlock((size + 7) / 8)
-	if err == nil {
-		b.size = size
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	b.size = size
+	blocks.Lock()
+	defer blocks.Unlock()
+	return b, b.enter()
+}
+
+// blocks holds every Block of bytes that the process has mapped, by the device and the
+// inode of its memfd: so one that arrives again is the same.
+var blocks struct {
+	sync.Mutex
+	mapped map[[2]uint64]weak.Pointer[Block]
+}
+
+// enter makes b findable; blocks is locked.
+func (b *Block) enter() error {
+	key, err := inode(b.fd.fd)
+	if err != nil {
+		return err
+	}
+	if blocks.mapped == nil {
+		blocks.mapped = make(map[[2]uint64]weak.Pointer[Block])
+	}
+	blocks.mapped[key] = weak.Make(b)
+	runtime.AddCleanup(b, func(key [2]uint64) {
+		blocks.Lock()
+		defer blocks.Unlock()
+		if blocks.mapped[key].Value() == nil {
+			delete(blocks.mapped, key)
+		}
+	}, key)
+	return nil
+}
+
+func inode(fd int) ([2]uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return [2]uint64{}, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return [2]uint64{st.Dev, st.Ino}, nil
 }
 
 // Meta tells the size to OpenBlockBytes: the memfd itself has whole pages.
 func (b *Block) Meta() []byte { return binary.BigEndian.AppendUint64(nil, uint64(b.size)) }
 
-// OpenBlockBytes maps what NewBlockBytes made; it owns fd.
+// OpenBlockBytes maps what NewBlockBytes made; it owns fd. A block that the process has
+// mapped already, and not closed, comes back as it is.
 func OpenBlockBytes(fd int, meta []byte) (*Block, error) {
+	blocks.Lock()
+	defer blocks.Unlock()
+	key, err := inode(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	if b := blocks.mapped[key].Value(); b != nil && bytes.Equal(meta, b.Meta()) && b.fd.open() {
+		unix.Close(fd)
+		return b, nil
+	}
 	b, err := OpenBlock(fd)
 	if err != nil {
 		return nil, err
@@ -87,7 +140,7 @@ func OpenBlockBytes(fd int, meta []byte) (*Block, error) {
 		return nil, fmt.Errorf("%w: no size, or one that is too large", ErrFormat)
 	}
 	b.size = int(binary.BigEndian.Uint64(meta))
-	return b, nil
+	return b, b.enter()
 }
 
 // Bytes returns the memory itself, good as long as b is reachable.

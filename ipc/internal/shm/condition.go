@@ -52,11 +52,17 @@ func NewCondition(s *Segment) *Condition {
 // Segment returns the segment of the condition.
 func (x *Condition) Segment() *Segment { return x.seg }
 
+// Line returns the processes that stand in line, in its order.
+func (x *Condition) Line() []int {
+	defer runtime.KeepAlive(x)
+	return x.crowd.pids()
+}
+
 // Waiting returns how many goroutines of all processes wait and are not notified.
 func (x *Condition) Waiting() (n int) {
 	defer runtime.KeepAlive(x)
 	for i := 1; i <= x.m.used(); i++ {
-		if w := x.m.held(i).Load(); idle(w) > 0 && !x.m.dead(i) {
+		if w := x.m.held(i).Load(); w&waitMask > 0 && !x.m.dead(i) {
 			n += idle(w)
 		}
 	}

@@ -104,12 +104,8 @@ func (b *member) depends(me int) []int {
 	return b.c.what(me)
 }
 
-// Standing returns how many processes stand in line.
-func (x *Barrier) Standing() int { return x.crowd.waiting() }
-
-// Members returns how many goroutines of this process wait.
-func (x *Event) Members() int {
-	x.crowd.mu.Lock()
-	defer x.crowd.mu.Unlock()
-	return len(x.crowd.members)
+func (c *crowd) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.members)
 }

@@ -52,3 +52,5 @@
 // more, for another goroutine may be between two instructions on it. A segment
 // that is dropped without Close is cleaned up the same way.
 package shm
+
+import _ "github.com/seed-185a7250/multiproc/ipc/internal/linux" // says what is missing elsewhere

@@ -29,11 +29,20 @@ func NewEvent(s *Segment) *Event {
 // Segment returns the segment of the event.
 func (x *Event) Segment() *Segment { return x.seg }
 
+// Line returns the processes that stand in line, in its order.
+func (x *Event) Line() []int {
+	defer runtime.KeepAlive(x)
+	return x.crowd.pids()
+}
+
 // Waiting returns how many processes wait.
 func (x *Event) Waiting() int {
 	defer runtime.KeepAlive(x)
 	return x.crowd.waiting()
 }
+
+// Members returns how many goroutines of this process wait.
+func (x *Event) Members() int { return x.crowd.size() }
 
 // IsSet returns the flag.
 func (x *Event) IsSet() bool {

@@ -267,6 +267,20 @@ func (l *line) waiting() (n int) {
 	return n
 }
 
+// pids returns the processes that stand in line, in its order.
+func (l *line) pids() (pids []int) {
+	for order := uint64(0); ; {
+		n := l.following(order)
+		if n == 0 {
+			return pids
+		}
+		if o := l.m.order(l.number, n).Load(); o > order { // else it has just gone
+			order = o
+			pids = append(pids, ident(l.m.ident(n).Load()).pid())
+		}
+	}
+}
+
 // first returns the slot that has waited longest, 0 if nobody waits.
 func (l *line) first() int { return l.m.following(l.number, 0) }
 

@@ -72,6 +72,12 @@ func (d *descriptor) dup() (int, error) {
 	return fd, nil
 }
 
+func (d *descriptor) open() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fd >= 0
+}
+
 // punch gives the memory of whole pages back to the system; they read as 0 then.
 func (d *descriptor) punch(from, bytes int64) {
 	d.mu.Lock()

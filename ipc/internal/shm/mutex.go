@@ -68,6 +68,12 @@ func (x *Mutex) Holds(token uint64) bool {
 	return me != 0 && uint64(me) == w&ownerMask && token<<tokenShift == w>>tokenShift<<tokenShift
 }
 
+// Line returns the processes that stand in line, in its order.
+func (x *Mutex) Line() []int {
+	defer runtime.KeepAlive(x)
+	return x.line.pids()
+}
+
 // Waiting returns how many processes stand in line.
 func (x *Mutex) Waiting() int { return x.line.waiting() }
 

@@ -99,6 +99,12 @@ func (x *Semaphore) Init(permits, bound uint64) {
 // Segment returns the segment of the semaphore.
 func (x *Semaphore) Segment() *Segment { return x.seg }
 
+// Line returns the processes that stand in line, in its order.
+func (x *Semaphore) Line() []int {
+	defer runtime.KeepAlive(x)
+	return x.line.pids()
+}
+
 // Waiting returns how many processes wait.
 func (x *Semaphore) Waiting() int {
 	defer runtime.KeepAlive(x)
@@ -117,7 +123,7 @@ func (x *Semaphore) Acquire(ctx context.Context) error {
 		return err
 	}
 	err = x.line.wait(ctx, me, (*semWaiter)(x), nil)
-	if err == nil && x.line.came.Load() != x.line.gone.Load() && x.Value() > 0 {
+	if err == nil && x.line.came.Load() != x.line.gone.Load() && x.anyFree() {
 		x.line.call() // two releases may have woken the same one
 	}
 	return err
@@ -133,7 +139,9 @@ func (x *Semaphore) TryAcquire() (bool, error) {
 	}
 	ok, err := x.take(me)
 	if !ok && err == nil && !x.handoff {
-		x.line.bury(me, x.holders(me))
+		for _, n := range x.holders(me) {
+			x.m.dead(n)
+		}
 		ok, err = x.take(me)
 	}
 	return ok, err
@@ -273,6 +281,9 @@ func (x *Semaphore) steal(me int) bool {
 // anyFree tells whether a permit may have been free at some moment of the look: one may
 // go round while one looks at one slot after the other.
 func (x *Semaphore) anyFree() bool {
+	if x.handoff {
+		return x.common.Load() > 0
+	}
 	before, _ := x.look()
 	after, use := x.look()
 	return before != after || use < x.total.Load()
@@ -289,12 +300,21 @@ func (x *Semaphore) look() (changes, use uint64) {
 	return changes, use
 }
 
-// Value returns how many permits are free: exactly so many at one moment.
+// Value returns how many permits are free: exactly so many at one moment. What the dead
+// held is free.
 func (x *Semaphore) Value() uint64 {
 	defer runtime.KeepAlive(x)
 	if x.handoff {
 		return x.common.Load()
 	}
+	for _, n := range x.holders(int(x.m.own.Load())) {
+		x.m.dead(n)
+	}
+	return x.free()
+}
+
+// free is Value if nobody is dead.
+func (x *Semaphore) free() uint64 {
 	for {
 		before, _ := x.look()
 		total := x.total.Load()
@@ -303,6 +323,15 @@ func (x *Semaphore) Value() uint64 {
 			return total - min(use, total)
 		}
 	}
+}
+
+// Using returns how many permits this process uses.
+func (x *Semaphore) Using() uint64 {
+	defer runtime.KeepAlive(x)
+	if me := int(x.m.own.Load()); me != 0 && !x.handoff {
+		return x.m.held(me).Load() & useMask
+	}
+	return 0
 }
 
 // Release gives a permit back: one that this process uses, or else a new one.

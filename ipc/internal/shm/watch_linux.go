@@ -163,7 +163,7 @@ type watchSet struct {
 
 // maxKept bounds the descriptors that one line costs a process, beyond those that
 // the sleeper needs at the moment.
-const maxKept = 8
+const maxKept = 16
 
 // ensure makes sure that nudge is called when one of ids dies. If one is dead
 // already it returns that. An error means that a death will not be told.
