@@ -7,7 +7,8 @@ import (
 )
 
 var (
-	// ErrClosed: the object was closed in this process, before or during the call.
+	// ErrClosed: the object was closed in this process, before or during the call; or it
+	// is a queue, and was closed by any process (and for a Get, nothing is left).
 	ErrClosed = errors.New("ipc: closed")
 
 	// ErrNotHeld: what should be released is not held: it was released before, or
