@@ -5,6 +5,7 @@ package ipc
 import (
 	"context"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -176,11 +177,22 @@ func TestLockKilledAtEveryPoint(t *testing.T) {
 					hits++
 				}
 			}
-			if hits == 0 {
+			if hits == 0 && ofLocks(p) {
 				t.Error("no scene comes to this point")
 			}
 		})
 	}
+}
+
+// ofLocks tells whether a lock comes to the point; the others belong to what is held,
+// counted and noted in the other primitives (see kill_sync_test.go).
+func ofLocks(p shm.Point) bool {
+	for _, prefix := range []string{"attach", "acquire", "wait", "cancel", "release", "wake", "pass over", "detach"} {
+		if strings.HasPrefix(p.String(), prefix) {
+			return true
+		}
+	}
+	return strings.HasPrefix(p.String(), "repair") && !strings.Contains(p.String(), "held")
 }
 
 // playKill plays one scene and tells whether the victim came to the point.

@@ -39,7 +39,7 @@ step tests, with the race detector
 go test -race ./...
 
 step the lock, killed at every point
-go test -tags killpoints -run KilledAtEveryPoint -v ./ipc | grep -v '^ *=== '
+go test -tags killpoints -run TestLockKilledAtEveryPoint ./ipc
 
 step the main job
 "$out/master" -workers 4 -job scripts/jobs/tickets.json | tee "$out/job"
