@@ -104,8 +104,8 @@ func founder(c *Conn) error {
 	if err := c.Send(context.Background(), "founded"); err != nil {
 		return err
 	}
-	k.Event.Wait(context.Background())
-	return k.Condition.Wait(context.Background())
+	var never string
+	return c.Recv(context.Background(), &never)
 }
 
 // weather is a storm as the test sees it.
