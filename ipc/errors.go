@@ -61,6 +61,9 @@ func broken(err error) error {
 
 // named turns the errors of shm into those of this package.
 func named(err error) error {
+	if err == nil {
+		return nil
+	}
 	switch {
 	case errors.Is(err, shm.ErrClosed):
 		return ErrClosed
