@@ -124,6 +124,7 @@ var (
 		shm.PointReleaseAfterCAS, shm.PointReleaseBeforeClear, shm.PointReleaseAfterClear, shm.PointWaitBeforeFlag,
 		shm.PointWaitAfterFlag, shm.PointRepairBeforeWord, shm.PointRepairAfterWord}
 	repairHeld    = []shm.Point{shm.PointRepairBeforeHeld, shm.PointRepairAfterHeld}
+	heldPoints    = []shm.Point{shm.PointHeldBefore, shm.PointHeldAfter}
 	notePoints    = []shm.Point{shm.PointNoteBefore, shm.PointNoteAfter}
 	reservePoints = []shm.Point{shm.PointReserveBefore, shm.PointReserveAfter}
 	grantPoints   = []shm.Point{shm.PointGrantBefore, shm.PointGrantAfter}
