@@ -61,7 +61,9 @@ func (c *Condition) Wait(ctx context.Context) error {
 		if name, token, depth = r.suspend(o); depth == 0 {
 			return ErrNotHeld
 		}
-		return r.x.Release(token)
+		err := r.x.Release(token)
+		r.wakeNotified()
+		return err
 	}
 	lock := func() error {
 		h, err := r.x.Acquire(context.Background())
@@ -110,7 +112,10 @@ func (c *Condition) Notify(ctx context.Context, n int) (int, error) {
 	if !c.holds(ctx) {
 		return 0, ErrNotHeld
 	}
-	n, err := c.x.Notify(n)
+	n, wake, err := c.x.Notify(n)
+	if n > 0 {
+		c.lock.r.wakeLater(wake)
+	}
 	return n, named(err)
 }
 

@@ -62,7 +62,7 @@ func broken(err error) error {
 // named turns the errors of shm into those of this package.
 func named(err error) error {
 	if err == nil {
-		return nil // before seven questions: a free lock takes twenty nanoseconds
+		return nil
 	}
 	switch {
 	case errors.Is(err, shm.ErrClosed):

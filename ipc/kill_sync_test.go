@@ -123,7 +123,8 @@ var (
 	mutexPoints = []shm.Point{shm.PointAcquireBeforeCAS, shm.PointAcquireAfterCAS, shm.PointReleaseBeforeCAS,
 		shm.PointReleaseAfterCAS, shm.PointReleaseBeforeClear, shm.PointReleaseAfterClear, shm.PointWaitBeforeFlag,
 		shm.PointWaitAfterFlag, shm.PointRepairBeforeWord, shm.PointRepairAfterWord}
-	heldPoints    = []shm.Point{shm.PointHeldBefore, shm.PointHeldAfter, shm.PointRepairBeforeHeld, shm.PointRepairAfterHeld}
+	repairHeld    = []shm.Point{shm.PointRepairBeforeHeld, shm.PointRepairAfterHeld}
+	heldPoints    = []shm.Point{shm.PointHeldBefore, shm.PointHeldAfter}
 	notePoints    = []shm.Point{shm.PointNoteBefore, shm.PointNoteAfter}
 	reservePoints = []shm.Point{shm.PointReserveBefore, shm.PointReserveAfter}
 	grantPoints   = []shm.Point{shm.PointGrantBefore, shm.PointGrantAfter}
@@ -323,7 +324,7 @@ var victimKinds = []*victimKind{rlockVictims, semaphoreVictims, eventVictims, co
 var rlockVictims = &victimKind{
 	name:   "RLock",
 	make:   func(t *testing.T, _ string) tools { return tools{RLock: newTestRLock(t)} },
-	never:  slices.Concat(heldPoints, notePoints, reservePoints, grantPoints, flagPoints),
+	never:  slices.Concat(repairHeld, notePoints, reservePoints, grantPoints, flagPoints),
 	usable: func(p *play) { p.lockUsable(p.k.RLock) },
 	owner:  func(p *play) int { return p.k.RLock.r.x.Owner() },
 	relief: func(p *play) {
@@ -563,7 +564,7 @@ var eventVictims = &victimKind{
 	name: "Event",
 	make: func(t *testing.T, _ string) tools { return tools{Event: newTestEvent(t)} },
 	never: slices.Concat(mutexPoints, notePoints, reservePoints, grantPoints,
-		[]shm.Point{shm.PointRepairBeforeHeld, shm.PointRepairAfterHeld}), // nobody holds anything
+		repairHeld), // nobody holds anything
 	usable: func(p *play) { p.eventUsable() },
 	relief: func(p *play) { p.k.Event.Set() },
 	whole:  func(p *play, _ string) { p.eventUsable() },

@@ -3,6 +3,7 @@ package ipc
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/seed-185a7250/multiproc/ipc/internal/shm"
@@ -34,15 +35,21 @@ func ownerOf(ctx context.Context) owner {
 type RLock struct{ r *rlock }
 
 // rlock is what all handles of an RLock in this process share. Who owns it is written by
-// the owner alone, when it has acquired the mutex; before it gives up the mutex it sets
-// the depth to 0. So whoever changes a depth that is not 0 changes that of a holding that
-// lasts.
+// the owner alone, when it has acquired the mutex. One level is released by giving up the
+// mutex, no more: what is written here is void then. Who takes another level marks the
+// mutex first; then the last level is released by setting the depth to 0 before the
+// mutex is given up. So whoever changes a depth changes that of a holding that lasts, and
+// who never takes a second level does not pay for it.
 type rlock struct {
 	x *shm.Mutex
 
 	owner uint64 // stored first
 	last  uint64 // token<<1 | 1 if the owner before died; of the last time it was acquired
 	mark  uint64 // name<<depthBits | depth; the name is the token with which the holding began
+
+	notified atomic.Bool // somebody is to be woken when the lock is free
+	mu       sync.Mutex
+	wake     []func() // who, guarded by mu
 }
 
 const (
@@ -108,7 +115,7 @@ func (l *RLock) TryAcquire(ctx context.Context) (RHeld, bool, error) {
 func (r *rlock) again(o owner) (RHeld, bool) {
 	for {
 		mark, last := r.holding(o)
-		if mark == 0 {
+		if mark == 0 || !r.x.Nest(last>>1) {
 			return RHeld{}, false
 		}
 		if mark&maxDepth == maxDepth {
@@ -196,17 +203,46 @@ func (h RHeld) Release() error {
 			return ErrNotHeld
 		}
 		token := atomic.LoadUint64(&r.last) >> 1
+		if mark&maxDepth == 1 && r.x.ReleaseFlat(token) {
+			r.wakeNotified()
+			return nil
+		}
 		if mark&maxDepth > 1 && !r.x.Holds(token) {
 			return ErrNotHeld // closed
 		}
 		if !atomic.CompareAndSwapUint64(&r.mark, mark, mark-1) {
 			continue
 		}
-		if mark&maxDepth == 1 {
-			return named(r.x.Release(token))
+		if mark&maxDepth > 1 {
+			return nil
 		}
-		return nil
+		err := r.x.Release(token)
+		r.wakeNotified()
+		return named(err)
 	}
+}
+
+// wakeNotified wakes those who were notified while the lock was held: any earlier they
+// would only wait for the lock.
+func (r *rlock) wakeNotified() {
+	if !r.notified.Load() {
+		return
+	}
+	r.mu.Lock()
+	wake := r.wake
+	r.wake = nil
+	r.notified.Store(false)
+	r.mu.Unlock()
+	for _, f := range wake {
+		f()
+	}
+}
+
+func (r *rlock) wakeLater(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wake = append(r.wake, f)
+	r.notified.Store(true)
 }
 
 // Waiting: see [Lock.Waiting].

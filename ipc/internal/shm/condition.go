@@ -193,12 +193,15 @@ func (x *Condition) settle(me int, failed bool) {
 }
 
 // Notify lets at most n go of those who wait now, the processes that have waited
-// longest first. It is called with the lock held, and returns how many it was.
-func (x *Condition) Notify(n int) (notified int, err error) {
+// longest first. It is called with the lock held, and returns how many it was; wake wakes
+// them, and is to be called when the lock is free. If this process dies before that, they
+// find by themselves that they were notified, a little later.
+func (x *Condition) Notify(n int) (notified int, wake func(), err error) {
 	defer runtime.KeepAlive(x)
 	if x.m.closed.Load() {
-		return 0, ErrClosed
+		return 0, nil, ErrClosed
 	}
+	var slots []int
 	for _, slot := range x.inOrder() {
 		if notified == n {
 			break
@@ -206,9 +209,17 @@ func (x *Condition) Notify(n int) (notified int, err error) {
 		if x.m.dead(slot) {
 			continue
 		}
-		notified += x.m.grant(slot, n-notified)
+		if k := x.m.grant(slot, n-notified); k > 0 {
+			notified += k
+			slots = append(slots, slot)
+		}
 	}
-	return notified, nil
+	return notified, func() {
+		for _, slot := range slots {
+			rouse(x.m.wake(lineA, slot))
+		}
+		runtime.KeepAlive(x)
+	}, nil
 }
 
 // grant notifies at most n goroutines of the process of a slot.
@@ -222,7 +233,6 @@ func (m *mapping) grant(slot, n int) (granted int) {
 		point(PointGrantBefore)
 		if held.CompareAndSwap(h, h+uint64(granted)<<grantShift+1<<condChange) {
 			point(PointGrantAfter)
-			rouse(m.wake(lineA, slot))
 			return granted
 		}
 	}
@@ -231,8 +241,8 @@ func (m *mapping) grant(slot, n int) (granted int) {
 // notifyOthers notifies all who wait in other processes than that of a slot.
 func (m *mapping) notifyOthers(slot int) {
 	for n := 1; n <= m.used(); n++ {
-		if n != slot {
-			m.grant(n, waitMask)
+		if n != slot && m.grant(n, waitMask) > 0 {
+			rouse(m.wake(lineA, n))
 		}
 	}
 }

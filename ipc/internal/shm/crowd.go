@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A crowd waits in one line for things that many may get at once, and not all for the
@@ -12,6 +13,8 @@ import (
 type crowd struct {
 	line
 	what func(me int) []int // whose death may change something
+
+	courtesy courtesy
 
 	mu      sync.Mutex
 	members []*member
@@ -42,6 +45,11 @@ func (c *crowd) wait(ctx context.Context, me int, j judge) error {
 			return err
 		}
 		pause()
+	}
+	begin := time.Now()
+	defer func() { c.courtesy.learn(time.Since(begin)) }()
+	if ok, err := c.courtesy.look(begin, j.over); ok || err != nil {
+		return err
 	}
 	b := &member{judge: j, c: c, done: make(chan struct{})}
 	c.mu.Lock()
