@@ -44,14 +44,29 @@ type Process struct {
 	exit       Exit
 }
 
-// Start starts a process. It returns when the program runs (exec has succeeded), or with an error that
+// A Program is what can be started, any number of times, each time as a process of its own: a Spec (a command), or an
+// Entry with its argument (Entry.With).
+type Program interface {
+	// spec says how it is run.
+	spec() Spec
+	// start starts it, run as s says: as spec does, or with changes.
+	start(s Spec) (*Process, error)
+}
+
+func (s Spec) spec() Spec { return s }
+
+func (Spec) start(s Spec) (*Process, error) { return start(s) }
+
+// Start starts a process of p. It returns when the program runs (exec has succeeded), or with an error that
 // names the program. Errors: ErrDaemonChild, ErrHookMissed, exec.ErrNotFound, fs.ErrNotExist,
 // fs.ErrPermission and what else the kernel says.
 //
 // The child gets its own process group, the death signal, descriptors 0–2 and Inherit, and nothing else that
 // this process has opened: its descriptor count does not depend on how many siblings it has. (What this
 // process was itself born with, and has not marked close-on-exec, is passed on as Unix does.)
-func Start(spec Spec) (*Process, error) {
+func Start(p Program) (*Process, error) { return p.start(p.spec()) }
+
+func start(spec Spec) (*Process, error) {
 	if err := startAllowed(spec); err != nil {
 		return nil, err
 	}
