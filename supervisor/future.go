@@ -12,44 +12,55 @@ import (
 
 // A Pending is a ticket that a pool has accepted.
 type Pending struct {
+	promise
 	ticket    Ticket
 	cancelled chan struct{} // closed when it shall not go on
 	cause     error         // why; set before cancelled is closed
-	done      chan struct{} // closed when result is set
 	result    Result
-	fds       *heldFDs    // those of the result; nil if there are none
-	detach    func() bool // stops watching the context of Submit
+	fds       *heldFDs          // those of the result; nil if there are none
+	detach    func() bool       // stops watching the context of Submit
+	stop      func(cause error) // cancels it
 }
 
 // ID returns the id of the ticket, also if the pool chose it.
 func (p *Pending) ID() string { return p.ticket.ID }
 
 // Done is closed when there is a result.
-func (p *Pending) Done() <-chan struct{} { return p.done }
+func (p *Pending) Done() <-chan struct{} { return p.wait() }
+
+// Cancel ends the ticket as the end of its context would: at once if it waits, by context and then by signal if it runs.
+// Result tells what became of it; its error wraps the cause, context.Canceled if that is nil. After the result it does nothing.
+func (p *Pending) Cancel(cause error) {
+	if cause == nil {
+		cause = context.Canceled
+	}
+	p.stop(cause)
+}
 
 // Result waits for the result until ctx ends; the ticket goes on in any case. The
 // error is that of ctx. The first to ask gets the descriptors of the Value, and has
 // to close them.
 func (p *Pending) Result(ctx context.Context) (Result, error) {
-	if err := p.wait(ctx); err != nil {
-		return Result{}, err
+	if err := p.await(ctx); err != nil {
+		return Result{}, fmt.Errorf("supervisor: wait for ticket %s: %w", p.ID(), err)
 	}
 	return p.take(), nil
 }
 
-// wait waits for done; a result that is there counts also if ctx has ended.
-func (p *Pending) wait(ctx context.Context) error {
-	select {
-	case <-p.done:
+// await waits until the promise is kept; one that is kept counts also if ctx has ended.
+func (p *promise) await(ctx context.Context) error {
+	if p.kept.Load() {
 		return nil
-	default:
 	}
 	select {
-	case <-p.done:
+	case <-p.wait():
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("supervisor: wait for ticket %s: %w", p.ticket.ID, ctx.Err())
 	}
+	if p.kept.Load() {
+		return nil
+	}
+	return ctx.Err()
 }
 
 // take returns the result, and what is left of its descriptors.
@@ -61,27 +72,52 @@ func (p *Pending) take() Result {
 	return r
 }
 
-// A Future is the typed result of a ticket, to come. Any number of goroutines may
+// A Future is the typed result of a ticket, or of a function that an [Executor] runs, to come. Any number of goroutines may
 // ask for it.
 type Future[R any] struct {
-	p     *Pending
-	once  sync.Once
+	p     Pending
+	ready bool      // value and err are set when the promise is kept: there is nothing to decode
+	once  sync.Once //
 	value R
 	err   error
 }
 
 // Done is closed when there is a result.
-func (f *Future[R]) Done() <-chan struct{} { return f.p.done }
+func (f *Future[R]) Done() <-chan struct{} { return f.p.wait() }
 
 // Get waits for the result until ctx ends; the ticket goes on in any case. The
 // error is [Result.Err], or says why the value does not fit R, or wraps that of ctx.
 func (f *Future[R]) Get(ctx context.Context) (R, error) {
-	if err := f.p.wait(ctx); err != nil {
+	if err := f.p.await(ctx); err != nil {
 		var zero R
-		return zero, err
+		return zero, fmt.Errorf("supervisor: wait for ticket %s: %w", f.p.ID(), err)
 	}
-	f.once.Do(f.decode)
+	if !f.ready {
+		f.once.Do(f.decode)
+	}
 	return f.value, f.err
+}
+
+// Cancel: see [Pending.Cancel].
+func (f *Future[R]) Cancel(cause error) { f.p.Cancel(cause) }
+
+// OnResult has fn called with the value when there is one, and not otherwise, in a goroutine of this process; at once if it is
+// there. A panic of fn is printed, and harms nobody. fn may do anything, such as end the pool.
+func (f *Future[R]) OnResult(fn func(R)) {
+	f.p.then(func() {
+		if v, err := f.Get(context.Background()); err == nil {
+			fn(v)
+		}
+	})
+}
+
+// OnError has fn called with the error if that is what comes; otherwise as OnResult.
+func (f *Future[R]) OnError(fn func(error)) {
+	f.p.then(func() {
+		if _, err := f.Get(context.Background()); err != nil {
+			fn(err)
+		}
+	})
 }
 
 func (f *Future[R]) decode() {
@@ -107,7 +143,7 @@ func (p *Pending) finish(r Result) {
 		p.fds = &heldFDs{fds: r.Value.FDs}
 		runtime.AddCleanup(p, (*heldFDs).close, p.fds) // nobody may ever ask
 	}
-	close(p.done)
+	p.keep()
 }
 
 // heldFDs are the descriptors of a result until somebody asks for it.

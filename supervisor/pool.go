@@ -224,14 +224,25 @@ func (p *Pool) Status() []PlaceStatus {
 // after Close, Drain, Terminate or Kill, and what the pool failed of. The
 // descriptors of t.Args are the pool's from now on, whatever is returned.
 func (p *Pool) Submit(ctx context.Context, t Ticket) (*Pending, error) {
+	pending := new(Pending)
+	if err := p.submit(ctx, pending, t); err != nil {
+		return nil, err
+	}
+	return pending, nil
+}
+
+// submit makes pending the ticket that waits.
+func (p *Pool) submit(ctx context.Context, pending *Pending, t Ticket) error {
 	if err := p.accepts(t); err != nil {
 		closePayload(t.Args)
-		return nil, err
+		return err
 	}
 	if t.ID == "" {
 		t.ID = strconv.FormatUint(p.numbers.Add(1), 10)
 	}
-	pending := &Pending{ticket: t, cancelled: make(chan struct{}), done: make(chan struct{})}
+	var once sync.Once
+	pending.ticket, pending.cancelled = t, make(chan struct{})
+	pending.stop = func(cause error) { once.Do(func() { p.cancel(pending, cause) }) }
 	select {
 	case p.room <- struct{}{}:
 	default:
@@ -239,19 +250,19 @@ func (p *Pool) Submit(ctx context.Context, t Ticket) (*Pending, error) {
 		case p.room <- struct{}{}:
 		case <-ctx.Done():
 			closePayload(t.Args)
-			return nil, fmt.Errorf("supervisor: submit ticket %s: %w", t.ID, context.Cause(ctx))
+			return fmt.Errorf("supervisor: submit ticket %s: %w", t.ID, context.Cause(ctx))
 		case <-p.closing:
 			closePayload(t.Args)
-			return nil, p.refusal()
+			return p.refusal()
 		}
 	}
-	pending.detach = context.AfterFunc(ctx, func() { p.cancel(pending, context.Cause(ctx)) })
+	pending.detach = context.AfterFunc(ctx, func() { pending.stop(context.Cause(ctx)) })
 	if !p.enqueue(pending) {
 		pending.detach()
 		closePayload(t.Args)
-		return nil, p.refusal()
+		return p.refusal()
 	}
-	return pending, nil
+	return nil
 }
 
 // enqueue gives a ticket that has room to an idle place, or queues it; false: the backlog is closed.

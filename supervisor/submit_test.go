@@ -14,7 +14,7 @@ import (
 func TestCancelDuringSubmit(t *testing.T) {
 	p := newTestPool(t, testOptions(1))
 	_, c, _ := meet(t, p) // keeps the only place busy
-	early := &Pending{ticket: Ticket{ID: "early"}, cancelled: make(chan struct{}), done: make(chan struct{}), detach: func() bool { return true }}
+	early := &Pending{ticket: Ticket{ID: "early"}, cancelled: make(chan struct{}), detach: func() bool { return true }}
 	p.room <- struct{}{}
 	p.cancel(early, context.Canceled)
 	if !p.enqueue(early) {

@@ -101,11 +101,11 @@ func (t *Task[A, R]) Submit(ctx context.Context, pool *Pool, arg A, with ...Tick
 		return nil, fmt.Errorf("supervisor: arguments of %s: %w", t.name, err)
 	}
 	ticket.Task, ticket.Args = t.name, args
-	p, err := pool.Submit(ctx, ticket)
-	if err != nil {
+	f := new(Future[R])
+	if err := pool.submit(ctx, &f.p, ticket); err != nil {
 		return nil, err
 	}
-	return &Future[R]{p: p}, nil
+	return f, nil
 }
 
 // Call is Submit, and waits for the result. The error is that of [Result.Err].
