@@ -35,7 +35,7 @@ func Main(run func(ctx context.Context) error) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitMisuse)
 	case p != nil:
-		os.Exit(serve(p))
+		os.Exit(p.serve())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	err = run(ctx)

@@ -1,10 +1,13 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,6 +69,53 @@ func inherited() (*parent, error) {
 
 // gone tells whether the parent has died: then this process has another one.
 func (p *parent) gone() bool { return os.Getppid() != p.pid }
+
+// serve is the whole life of a process that has a parent; it returns its exit status.
+func (p *parent) serve() int { return serve(p) }
+
+// beChild makes this process one that nobody survives, and returns the signals that it has to hear from now on. It is
+// called before the first word to or from the parent, so that nothing that happens later is missed.
+func beChild() (<-chan os.Signal, error) {
+	if err := errors.Join(SetSubreaper(), sealDescriptors()); err != nil {
+		return nil, err
+	}
+	wakeAtDeath()
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
+	if !signal.Ignored(syscall.SIGINT) { // as in a job that a shell runs in the background: then it stays so
+		signal.Notify(signals, syscall.SIGINT)
+	}
+	// A parent whose output is gone is no reason to die. Notify and not Ignore: what is ignored stays ignored
+	// through exec, and the commands of tasks shall die of it as everywhere.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return signals, nil
+}
+
+// lost is called when there is no parent any more. Whatever is below this process
+// dies with it, however it was started; and then it dies itself.
+func (p *parent) lost(error) {
+	stayAwake()
+	cleanUp()
+	unix.Kill(os.Getpid(), unix.SIGKILL)
+	select {}
+}
+
+// cleanUp leaves nobody behind: this process started nobody that should outlive it.
+func cleanUp() {
+	if err := killDescendants(cleanUpLimit); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
+// cleanUpLimit bounds the search for descendants that do not die.
+const cleanUpLimit = 5 * time.Second
+
+// raise ends this process by a signal that it has heard.
+func raise(sig syscall.Signal) {
+	signal.Reset(sig)
+	unix.Kill(os.Getpid(), sig)
+	select {} // it is on its way
+}
 
 // withoutVariable returns the environment without the hook's variable.
 func withoutVariable(env []string) []string {

@@ -28,7 +28,7 @@ func init() {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(exitMisuse)
 			}
-			os.Exit(serve(p))
+			os.Exit(p.serve())
 		}
 	})
 }

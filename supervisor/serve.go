@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -51,22 +50,12 @@ var commands *scribe
 // not return when the master is gone or the worker is terminated.
 func serve(p *parent) int {
 	daemonProcess = true
-	if err := errors.Join(SetSubreaper(), sealDescriptors()); err != nil {
+	signals, err := beChild()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}
-	wakeAtDeath()
 	s := &server{parent: p, conn: p.conn, idle: make(chan struct{})}
-	// From here on: before hello, so that nothing that happens later is missed.
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
-	if !signal.Ignored(syscall.SIGINT) { // as in a job that a shell runs in the background: then it stays so
-		signal.Notify(signals, syscall.SIGINT)
-	}
-	// A master whose output is gone is no reason to die. Notify and not Ignore: what is ignored stays ignored
-	// through exec, and the commands of tasks shall die of it as everywhere.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-
 	hello := proto.Hello{
 		Min: proto.MinVersion, Max: proto.MaxVersion,
 		Tasks: taskNames(), PID: os.Getpid(),
@@ -96,7 +85,7 @@ func serve(p *parent) int {
 	go s.read()
 	<-s.idle
 	s.scribe.state(proto.ScoreStopping, 0)
-	s.cleanUp()
+	cleanUp()
 	return exitDone
 }
 
@@ -191,7 +180,7 @@ func (s *server) run(ctx context.Context, id uint64, r proto.Run, fds []int) {
 		s.lost(err)
 	}
 	if fault != nil && fault.Kind == proto.KindPanic {
-		s.cleanUp()
+		cleanUp()
 		os.Exit(exitFailed)
 	}
 	close(current.over)
@@ -302,31 +291,12 @@ func (s *server) terminate(sig syscall.Signal) {
 		case <-time.After(grace):
 		}
 	}
-	s.cleanUp()
-	signal.Reset(sig)
-	unix.Kill(os.Getpid(), sig)
-	select {} // the signal is on its way
+	cleanUp()
+	raise(sig)
 }
 
-// lost is called when there is no master any more. Whatever is below this process
-// dies with it, however it was started; and then it dies itself.
-func (s *server) lost(error) {
-	stayAwake()
-	s.cleanUp()
-	unix.Kill(os.Getpid(), unix.SIGKILL)
-	select {}
-}
-
-// cleanUp leaves nobody behind. In a worker the process started nobody that should
-// outlive it.
-func (s *server) cleanUp() {
-	if err := killDescendants(cleanUpLimit); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-}
-
-// cleanUpLimit bounds the search for descendants that do not die.
-const cleanUpLimit = 5 * time.Second
+// lost is called when there is no master any more. It does not return.
+func (s *server) lost(err error) { s.parent.lost(err) }
 
 func (s *server) keepBeat() {
 	for range time.Tick(beatEvery) {
