@@ -106,6 +106,16 @@ func (p *play) stands(c *child, line func() []int) {
 	}
 }
 
+// inLine waits until c, which nothing can happen to, stands in line.
+func (p *play) inLine(c *child, line func() []int) {
+	p.t.Helper()
+	for end := time.Now().Add(deadline); !slices.Contains(line(), c.cmd.Process.Pid); runtime.Gosched() {
+		if time.Now().After(end) {
+			p.t.Fatalf("process %d does not stand in line: %d", c.cmd.Process.Pid, line())
+		}
+	}
+}
+
 // A victimKind is a kind of object with its plays.
 type victimKind struct {
 	name   string
@@ -678,9 +688,8 @@ func (p *play) eventUsable() {
 	}()
 	e.Clear()
 	for range 2 {
-		before := e.Waiting()
 		c.send("wait")
-		untilIs(p.t, "waiting", e.Waiting, before+1)
+		p.inLine(c, e.x.Line) // not one more than before: who was woken may still be about to go
 		e.Set()
 		e.Clear()
 		c.expect("woken")
