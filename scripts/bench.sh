@@ -45,38 +45,54 @@ bench_go() {
 	}' "$tmp/out"
 }
 
-bench_ipc() {
-	go build -o "$tmp/ours" ./scripts/bench/ours
-	local all=(ours) r m who
-	if command -v python3 >/dev/null; then
-		all+=(py)
-	else
-		echo "bench: there is no python3 here, so no CPython" >&2
-	fi
-	if command -v cc >/dev/null; then
-		cc -O2 -pthread -o "$tmp/limits" scripts/bench/limits.c
-		all+=(c)
-	else
-		echo "bench: there is no cc here, so no limits in C" >&2
-	fi
-	echo "$(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg), $(go env GOVERSION), $(python3 --version 2>/dev/null || true)"
+# versions heads a table.
+versions() {
+	echo "$(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg), $(go env GOVERSION), $(python3 --version 2>/dev/null || true)$*"
+}
+
+# rounds runs every measure of a table, in turn with each of the peers, and prints the table.
+# $1 is its measures.tsv, $2 the third peer; the array program tells how to run each that is there.
+rounds() {
+	local r m who
 	for r in $(seq "$count"); do
-		for m in $(awk -F'\t' '!/^#/ { print $1 }' scripts/bench/measures.tsv); do
-			for who in "${all[@]}"; do
-				case $who in
-				ours) run=("$tmp/ours") ;;
-				py) run=(python3 scripts/bench/peers.py) ;;
-				c) run=("$tmp/limits") ;;
-				esac
+		# Parts of one measure, MEASURE.PART, come from one run.
+		for m in $(awk -F'\t' '!/^#/ { sub(/\..*/, "", $1); if (!seen[$1]++) print $1 }' "$1"); do
+			for who in ours py "$2"; do
+				[ -n "${program[$who]:-}" ] || continue
 				# A measure that fails or hangs is a gap in the table, and said.
-				timeout -k 1 60 "${run[@]}" "$m" >"$tmp/one" || echo "bench: $who $m: status $?" >&2
+				timeout -k 1 60 ${program[$who]} "$m" >"$tmp/one" || echo "bench: $who $m: status $?" >&2
 				sed "s/^/$who /" "$tmp/one" >>"$tmp/out"
 			done
 		done
 		printf '\rround %d of %d' "$r" "$count" >&2
 	done
 	echo >&2
-	awk -F'\t' -f scripts/bench/table.awk scripts/bench/measures.tsv FS=' ' "$tmp/out"
+	awk -F'\t' -v third="$2" -f scripts/bench/table.awk "$1" FS=' ' "$tmp/out"
+}
+
+declare -A program
+
+# python_peer is CPython, running a file.
+python_peer() {
+	if command -v python3 >/dev/null; then
+		program[py]="python3 $1"
+	else
+		echo "bench: there is no python3 here, so no CPython" >&2
+	fi
+}
+
+bench_ipc() {
+	go build -o "$tmp/ours" ./scripts/bench/ours
+	program[ours]=$tmp/ours
+	python_peer scripts/bench/peers.py
+	if command -v cc >/dev/null; then
+		cc -O2 -pthread -o "$tmp/limits" scripts/bench/limits.c
+		program[c]=$tmp/limits
+	else
+		echo "bench: there is no cc here, so no limits in C" >&2
+	fi
+	versions
+	rounds scripts/bench/measures.tsv c
 }
 
 "bench_$what"
