@@ -4,19 +4,20 @@
 #   scripts/bench.sh [go] [COUNT]    medians of COUNT runs (default 7) of the Go benchmarks
 #   scripts/bench.sh ipc [COUNT]     package ipc beside CPython 3 and C, medians of COUNT
 #                                    rounds, in which the three take turns
+#   scripts/bench.sh pool [COUNT]    package supervisor beside CPython 3 and hashicorp/go-plugin
 #
 # One thing after another, never in parallel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 what=go
-case ${1:-} in go | ipc)
+case ${1:-} in go | ipc | pool)
 	what=$1
 	shift
 	;;
 esac
 count=${1:-7}
-[[ $count =~ ^[1-9][0-9]*$ ]] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ $count =~ ^[1-9][0-9]*$ ]] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -93,6 +94,20 @@ bench_ipc() {
 	fi
 	versions
 	rounds scripts/bench/measures.tsv c
+}
+
+bench_pool() {
+	go build -o "$tmp/ours" ./scripts/bench/pool
+	program[ours]=$tmp/ours
+	python_peer scripts/bench/pool/peers.py
+	# A module of its own: ours has no more dependencies for it.
+	if go build -C scripts/bench/goplugin -o "$tmp/goplugin" .; then
+		program[goplugin]=$tmp/goplugin
+	else
+		echo "bench: go-plugin cannot be had here, so it is left out" >&2
+	fi
+	versions ", go-plugin $(go list -C scripts/bench/goplugin -m -f '{{.Version}}' github.com/hashicorp/go-plugin) by net/rpc"
+	rounds scripts/bench/pool/measures.tsv goplugin
 }
 
 "bench_$what"

@@ -2,7 +2,7 @@
 # CPython (py) and of a third, which the variable third names. What is asked of ours alone is a
 # figure in the unit of the row, or "N MEASURE": N times that measure of ours. For "died" all
 # values of all rounds together are one distribution.
-BEGIN { title3["c"] = "C" }
+BEGIN { title3["c"] = "C"; title3["goplugin"] = "go-plugin" }
 FNR == NR {
 	if (/^#/) next
 	order[++keys] = $1
