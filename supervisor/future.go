@@ -76,8 +76,9 @@ func (p *Pending) take() Result {
 // ask for it.
 type Future[R any] struct {
 	p     Pending
-	ready bool      // value and err are set when the promise is kept: there is nothing to decode
-	once  sync.Once //
+	ready bool              // value and err are set when the promise is kept: there is nothing to decode
+	stop  func(cause error) // cancels one that is ready, which has no ticket
+	once  sync.Once         //
 	value R
 	err   error
 }
@@ -90,6 +91,9 @@ func (f *Future[R]) Done() <-chan struct{} { return f.p.wait() }
 func (f *Future[R]) Get(ctx context.Context) (R, error) {
 	if err := f.p.await(ctx); err != nil {
 		var zero R
+		if f.ready {
+			return zero, fmt.Errorf("supervisor: wait for a result: %w", err)
+		}
 		return zero, fmt.Errorf("supervisor: wait for ticket %s: %w", f.p.ID(), err)
 	}
 	if !f.ready {
@@ -99,7 +103,22 @@ func (f *Future[R]) Get(ctx context.Context) (R, error) {
 }
 
 // Cancel: see [Pending.Cancel].
-func (f *Future[R]) Cancel(cause error) { f.p.Cancel(cause) }
+func (f *Future[R]) Cancel(cause error) {
+	if !f.ready {
+		f.p.Cancel(cause)
+		return
+	}
+	if cause == nil {
+		cause = context.Canceled
+	}
+	f.stop(cause)
+}
+
+// settle sets the result of a future that is ready, once.
+func (f *Future[R]) settle(value R, err error) {
+	f.value, f.err = value, err
+	f.p.keep()
+}
 
 // OnResult has fn called with the value when there is one, and not otherwise, in a goroutine of this process; at once if it is
 // there. A panic of fn is printed, and harms nobody. fn may do anything, such as end the pool.

@@ -13,7 +13,13 @@ type promise struct {
 	kept  atomic.Bool
 	mu    sync.Mutex
 	done  chan struct{} // nil: nobody has asked
-	hooks []func()      // to be called when it is kept, each in a goroutine of its own
+	hooks chain[hook]   // to be called when it is kept
+}
+
+// A hook is called by who keeps the promise: it must not block, nor take long.
+type hook struct {
+	call func(n int)
+	n    int // its argument, so that one function serves many promises
 }
 
 // keptAlready is the channel of promises that were kept before anybody asked.
@@ -41,26 +47,43 @@ func (p *promise) wait() <-chan struct{} {
 func (p *promise) keep() {
 	p.mu.Lock()
 	p.kept.Store(true)
-	done, hooks := p.done, p.hooks
-	p.hooks = nil
+	done, l := p.done, p.hooks.first
+	p.hooks = chain[hook]{}
 	p.mu.Unlock()
 	if done != nil {
 		close(done)
 	}
-	for _, h := range hooks {
-		go guarded(h)
+	for ; l != nil; l = l.next { // nobody changes it any more: see forget
+		l.value.call(l.value.n)
+	}
+}
+
+// watch has the hook of l called when the promise is kept; false: it is kept already, and nothing will be called.
+func (p *promise) watch(l *link[hook]) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept.Load() {
+		return false
+	}
+	p.hooks.push(l)
+	return true
+}
+
+// forget takes back what watch did, so that a promise that is never kept does not collect who has waited for it. The hook
+// may be under way, or yet to be called, if the promise is kept meanwhile.
+func (p *promise) forget(l *link[hook]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.kept.Load() {
+		p.hooks.remove(l)
 	}
 }
 
 // then has f called when the promise is kept, at once if it is, in a goroutine of its own.
 func (p *promise) then(f func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.kept.Load() {
+	if !p.watch(&link[hook]{value: hook{call: func(int) { go guarded(f) }}}) {
 		go guarded(f)
-		return
 	}
-	p.hooks = append(p.hooks, f)
 }
 
 // guarded calls a user's callback: one that panics harms nobody, but is heard of.
