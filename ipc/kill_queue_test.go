@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed-185a7250/multiproc/ipc/internal/shm"
 )
@@ -125,6 +126,26 @@ func (s *queuePlay) get() {
 	}
 }
 
+// peerPuts has the peer put v, for which there is room as soon as nothing is left of the
+// others: this process takes what comes back from the victim.
+func (s *queuePlay) peerPuts(v string) {
+	s.t.Helper()
+	s.items, s.maybe = append(s.items, v), append(s.maybe, v)
+	s.peer.order("put", v)
+	var a queueAnswer
+	until(s.t, "the peer finds room", func() bool {
+		for s.q.Len() > 0 {
+			s.get()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer cancel()
+		return s.peer.Recv(ctx, &a) == nil
+	})
+	if a.Err != "" {
+		s.t.Fatalf("the peer puts: %s", a.Err)
+	}
+}
+
 func big(name string, n int) string { return name + strings.Repeat("0", n) }
 
 var queueScenes = []queueScene{
@@ -211,6 +232,17 @@ var queueScenes = []queueScene{
 		s.do("done", nil)
 		s.gets("b")
 		s.do("done", nil)
+	}},
+	{"finish the oldest of a full ring", "r", QueueOptions{Bytes: 4096}, func(s *queuePlay) {
+		s.put(big("a", 2000), big("b", 2000))
+		s.gets(big("a", 2000))
+		s.peer.order("get", nil)
+		a := recv[queueAnswer](s.peer)
+		s.items = slices.DeleteFunc(s.items, func(v string) bool { return v == a.Value })
+		s.peer.order("done", nil)
+		s.peer.answers(nil, nil)
+		s.do("done", nil) // now there is room for what follows, not before
+		s.peerPuts(big("c", 2000))
 	}},
 	{"finish what another took", "jr", QueueOptions{}, func(s *queuePlay) {
 		s.put("a")

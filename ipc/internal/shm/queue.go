@@ -221,6 +221,11 @@ func (x *Queue) Len() int {
 // Full tells whether an item of no length would have to wait.
 func (x *Queue) Full() bool {
 	defer runtime.KeepAlive(x)
+	if x.keep {
+		if me, err := x.m.takeSlot(); err == nil {
+			x.reclaim(context.Background(), me)
+		}
+	}
 	for {
 		free, next := x.freed(), end(x.next.Load())
 		tail := end(x.tail.Load())

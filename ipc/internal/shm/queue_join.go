@@ -78,12 +78,29 @@ func (x *Queue) recover(me int, died bool) {
 	if x.m.inherited.Swap(false) {
 		x.takeBack(me)
 	}
-	if x.track && x.graves.Load() != 0 {
+	if x.track && (died || x.graves.Load() != 0) { // it may have died burying
 		x.bury(me)
 	}
 	if x.shut.Load() == shutNow {
 		x.drop()
+	} else if died && x.keep {
+		x.trim()
 	}
+}
+
+// reclaim does what the last owner of the front has left undone, if it is dead: it may have
+// finished an item and not given its room free. Who gets would see to it, but there may be
+// nobody. It tells whether there was anything to do.
+func (x *Queue) reclaim(ctx context.Context, me int) bool {
+	x.front.buryOwner(me)
+	if x.front.word.Load()&flagDied == 0 {
+		return false
+	}
+	h, err := x.lockFront(ctx, me)
+	if err == nil {
+		x.front.release(me, h.Token, false)
+	}
+	return err == nil
 }
 
 // buryUser is the part of a repair that is about what the dead had taken. It returns

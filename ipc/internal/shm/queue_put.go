@@ -53,6 +53,8 @@ func (x *Queue) TryPut(ctx context.Context, head, body []byte, fair bool) error 
 	x.back.release(me, h.Token, false)
 	if err == nil {
 		x.wake(x.getFlag, lineA)
+	} else if err == ErrWouldBlock && x.keep && x.reclaim(ctx, me) {
+		return x.TryPut(ctx, head, body, fair)
 	}
 	runtime.KeepAlive(x)
 	return err
@@ -111,6 +113,9 @@ type putter struct {
 // try appends as many as it can, and succeeds when it has appended all.
 func (p *putter) try(me int) (bool, error) {
 	x := p.x
+	if x.keep && x.front.word.Load()&flagDied != 0 {
+		x.reclaim(p.ctx, me)
+	}
 	h, err := lock(p.ctx, x.back, me)
 	if err != nil {
 		return false, err
@@ -258,5 +263,11 @@ func (x *Queue) publish(from, to end) error {
 
 func (p *putter) ready(int) bool { return asleep(p.x.putFlag) }
 
-// depends: what a dead getter was about to take is still there, and makes no room.
-func (p *putter) depends(int) []int { return nil }
+// depends: what a dead getter was about to take is still there, and makes no room. Who died
+// finishing an item may have made some; see reclaim.
+func (p *putter) depends(int) []int {
+	if owner := int(p.x.front.word.Load() & ownerMask); p.x.keep && owner != 0 {
+		return []int{owner}
+	}
+	return nil
+}
