@@ -297,6 +297,13 @@ var queueScenes = []queueScene{
 		s.do("close now", nil)
 		s.do("get", nil)
 	}},
+	{"get before all is dropped", "pjr", QueueOptions{}, func(s *queuePlay) {
+		s.shut = true
+		s.put("a", "b")
+		s.maybe = append(s.maybe, "b")
+		s.gets("a")
+		s.q.CloseNow()
+	}},
 	{"close beside those who wait", "pr", QueueOptions{}, func(s *queuePlay) {
 		s.shut = true
 		s.peer.order("get", nil)
@@ -464,6 +471,9 @@ func (s *queuePlay) check() {
 		cancel()
 		n, _ := s.q.Unfinished()
 		lost, _ := s.q.Lost()
+		if err := s.q.TaskDone(); err != ErrDone {
+			t.Errorf("done once more than there are items: %v", err)
+		}
 		if err != nil || n != 0 || lost > len(s.maybe)+1 || s.kind == 'r' && lost != 0 {
 			t.Errorf("join: %v, with %d unfinished and %d lost", err, n, lost)
 		}

@@ -276,11 +276,12 @@ func (x *Queue) drop() {
 	}
 }
 
-// markDropped makes the records from the front on done; see keepTaken.
+// markDropped makes the records from the front on done, one included that somebody died
+// taking; see keepTaken.
 func (x *Queue) markDropped(pos, to uint32) {
 	for left := x.units; pos != to && left > 0; left-- {
 		head := x.head(pos).Load()
-		if head&stateMask == recItem {
+		if head&stateMask != recFiller {
 			x.head(pos).Store(head&(recLength|recSpill) | recDone)
 		}
 		pos += size(head)
