@@ -116,6 +116,34 @@ func TestJoinableQueueDetachedConsumer(t *testing.T) {
 	}
 }
 
+// And that at once, whatever of the queue its program still refers to.
+func TestJoinableQueueDetachGivesBack(t *testing.T) {
+	checkLeaks(t)
+	for _, redeliver := range []bool{false, true} {
+		q := newTestJoinable[any](t, QueueOptions{Redeliver: redeliver})
+		gets, joins := startQueuer(t, q), startQueuer(t, q)
+		mustPut(t, &q.Queue, any("a"))
+		mustGet(t, &q.Queue, any("a"))
+		joins.order("join", nil)
+		if redeliver {
+			gets.order("get", nil)
+			until(t, "one process waits to get", func() bool { return q.Getting() == 1 })
+		}
+		q.Detach()
+		if redeliver {
+			gets.answers("a", nil)
+			gets.order("done", nil)
+			gets.answers(nil, nil)
+		}
+		joins.answers(nil, nil)
+		gets.order("done", nil)
+		gets.answers(nil, ErrDone)
+		if err := q.TaskDone(); err != ErrClosed {
+			t.Fatalf("done after Detach: %v", err)
+		}
+	}
+}
+
 // Tasks are finished in any order; what is left when the process dies is what was not.
 func TestTasksInAnyOrder(t *testing.T) {
 	for _, redeliver := range []bool{false, true} {

@@ -34,7 +34,7 @@ const (
 	slotIdent = 0  // u64, 0: free
 	slotOrder = 8  // u64 for each line, 0: not waiting
 	slotHeld  = 48 // u64, what the process holds, as the kind defines it
-	slotGrave = 56 // u64, 1: a Queue may have to take back what the process held
+	slotGrave = 56 // u64, not 0: a Queue may have to take back what the process held
 	slotWake  = 64 // u32 for each line, the futex that the slot's process sleeps on
 
 	// A process may wait in several lines of a segment at a time, for different things.

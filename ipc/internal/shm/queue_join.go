@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"sync/atomic"
 )
 
 // A joinable queue knows what was taken and is not finished: for each slot how much
@@ -107,13 +108,13 @@ func (x *Queue) reclaim(ctx context.Context, me int) bool {
 // false if the slot has to stay. The log is looked at first: it may be about to say that
 // something was taken.
 func (m *mapping) buryUser(n int, id ident) bool {
-	state := offTable + m.slots*slotSize
-	if m.u64(state+8*queueLog).Load() == 0 && m.held(n).Load() == 0 {
+	if m.queueWord(queueLog).Load() == 0 && m.held(n).Load() == 0 {
+		m.grave(n).CompareAndSwap(uint64(id), 0) // it may have left; see leaveQueue
 		return true
 	}
 	point(PointRepairBeforeHeld)
-	m.grave(n).Store(1)
-	m.u64(state + 8*queueGraves).Store(1)
+	m.grave(n).Store(graveDead)
+	m.queueWord(queueGraves).Store(1)
 	if n == m.taken && id == m.as {
 		m.ident(n).CompareAndSwap(uint64(id), uint64(nobody)) // this process lives, but not for the queue
 	}
@@ -123,6 +124,25 @@ func (m *mapping) buryUser(n int, id ident) bool {
 	}
 	return false
 }
+
+// leaveQueue makes a grave of the own slot when the queue is closed in this process, which
+// lives. Who has the mutex of the front next takes back what was taken; the slot is not
+// freed before [mapping.detach], and says until then whose grave it is.
+func (m *mapping) leaveQueue() {
+	point(PointRepairBeforeHeld)
+	m.grave(m.taken).Store(uint64(m.as))
+	m.queueWord(queueGraves).Store(1)
+	point(PointRepairAfterHeld)
+}
+
+// queueWord is Segment.Word.
+func (m *mapping) queueWord(i int) *atomic.Uint64 {
+	return m.u64(offTable + m.slots*slotSize + 8*i)
+}
+
+// graveDead in the word of a grave: the process is dead. Else the word is the ident of one
+// that has left.
+const graveDead = 1
 
 // nobody is the ident of a process that cannot be: no process has the pid 0.
 const nobody ident = 1
@@ -144,18 +164,22 @@ func (m *mapping) inherit(id ident) int {
 	return 0
 }
 
-// bury takes back what was taken by the dead.
+// bury takes back what was taken by the dead, and by those who have left.
 func (x *Queue) bury(me int) {
 	x.graves.Store(0)
 	for n := 1; n <= x.m.used(); n++ {
 		id := ident(x.m.ident(n).Load())
-		if x.m.grave(n).Load() == 0 || id == 0 || alive(id) {
+		grave := x.m.grave(n).Load()
+		dead := grave == graveDead && id != 0 && !alive(id)
+		if !dead && (grave == 0 || grave != uint64(id)) {
 			continue
 		}
 		x.takeBack(n)
 		point(PointRepairBeforeHeld)
 		x.m.grave(n).Store(0)
-		x.m.ident(n).CompareAndSwap(uint64(id), 0)
+		if dead { // and repaired but for this; who has left may die without that
+			x.m.ident(n).CompareAndSwap(uint64(id), 0)
+		}
 		point(PointRepairAfterIdent)
 	}
 	x.m.wakeAll(lineC)

@@ -111,7 +111,9 @@ func (m *mapping) leave() {
 	if m.kind == KindBarrier {
 		m.buryParty(m.taken, m.as)
 	}
-	if m.kind != KindQueue { // there a goroutine may be copying, which will release; see detach
+	if m.kind == KindQueue {
+		m.leaveQueue() // a goroutine may be copying, which will release the mutex
+	} else {
 		m.disown(m.taken, m.as)
 		m.empty(m.taken, m.as)
 	}
