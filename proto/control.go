@@ -72,6 +72,13 @@ func (w *optionWriter) str(name, v string) {
 	}
 }
 
+func (w *optionWriter) flag(name string, v bool) {
+	if v {
+		w.key(name)
+		w.b = AppendBool(w.b, true)
+	}
+}
+
 func (w *optionWriter) strs(name string, v []string) {
 	if len(v) != 0 {
 		w.key(name)
@@ -138,4 +145,9 @@ func (c *cursor) strs(what string) ([]string, error) {
 func (c *cursor) text(what string) (string, error) {
 	s, err := c.str(what)
 	return string(s), err
+}
+
+func (c *cursor) flag(what string) (bool, error) {
+	t, _, err := c.take(classBool, what)
+	return t.bits != 0, err
 }

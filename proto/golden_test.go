@@ -96,6 +96,8 @@ func frameCases() []frameCase {
 	biggest := Run{Task: "t", Args: Raw(AppendUint(nil, math.MaxUint64)), Attempt: math.MaxInt32, Attempts: math.MaxInt32,
 		Timeout: time.Duration(maxMilliseconds) * time.Millisecond, Grace: time.Millisecond, Seq: math.MaxUint64, Epoch: math.MaxUint64}
 	cancel := Cancel{ID: 9, Reason: "timeout", Grace: 300 * time.Millisecond}
+	entry := Entry{Version: 1, Entry: "sing", Args: Raw{10}, Name: "singer", Parent: "main", Daemon: true, Grace: 5 * time.Second}
+	plainEntry := Entry{Version: 1, Entry: "sing", Args: Raw{codeNil}}
 	_, version, _ := Agree(2, 3)
 	text := func(n int) string { return strings.Repeat("x", n) }
 	long := Run{Task: text(200), Args: Raw(AppendString(nil, text(300))), Ticket: text(40)}
@@ -135,6 +137,9 @@ func frameCases() []frameCase {
 		notify("cancel, no option", MethodCancel, AppendCancelParams(nil, Cancel{ID: 1}), Cancel{ID: 1}, d{"id": 1}),
 		notify("stop", MethodStop, AppendStopParams(nil, Stop{Grace: 2 * time.Second}), Stop{Grace: 2 * time.Second}, d{"grace_ms": 2000}),
 		notify("stop, no option", MethodStop, AppendStopParams(nil, Stop{}), Stop{}, d{}),
+		notify("entry, every option", MethodEntry, AppendEntryParams(nil, entry), entry,
+			d{"version": 1, "entry": "sing", "args": 10, "name": "singer", "parent": "main", "daemon": true, "grace_ms": 5000}),
+		notify("entry, no option, no arguments", MethodEntry, AppendEntryParams(nil, plainEntry), plainEntry, d{"version": 1, "entry": "sing", "args": nil}),
 		request("a method nobody knows", 2, "later.method", []byte{0x90}, 0, nil, d{"params": []any{}}),
 		notify("a reserved method", MethodYield, []byte{0x91, 0x80}, nil, d{"params": []any{d{}}}),
 	}
@@ -192,6 +197,8 @@ func badCases() []badFrame {
 		{"hello with version 0", params(MethodHello, "\x93\x00\x90\x80"), "params", "ErrProtocol"},
 		{"hello with min above max", params(MethodHello, "\x93\x01\x90\x81\xa3min\x02"), "params", "ErrProtocol"},
 		{"hello with a task that is no str", params(MethodHello, "\x93\x01\x91\x01\x80"), "params", "ErrProtocol"},
+		{"entry without arguments", params(MethodEntry, "\x93\x01\xa1e\x80"), "params", "ErrProtocol"},
+		{"entry, daemon is a number", params(MethodEntry, "\x94\x01\xa1e\xc0\x81\xa6daemon\x01"), "params", "ErrProtocol"},
 		{"run without arguments", params(MethodRun, "\x92\xa1t\x80"), "params", "ErrProtocol"},
 		{"run of a task that is no str", params(MethodRun, "\x93\x01\xc0\x80"), "params", "ErrProtocol"},
 	}
@@ -213,6 +220,8 @@ func parseControl(m Message, like any) (any, error) {
 		return ParseCancel(m.Params)
 	case MethodStop:
 		return ParseStop(m.Params)
+	case MethodEntry:
+		return ParseEntry(m.Params)
 	}
 	return like, nil
 }

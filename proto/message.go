@@ -19,6 +19,7 @@ const (
 	MethodRun    = "run"
 	MethodCancel = "cancel"
 	MethodStop   = "stop"
+	MethodEntry  = "entry"
 
 	MethodYield   = "yield"   // reserved: one of many results of a request
 	MethodCredit  = "credit"  // reserved: how many more the receiver takes

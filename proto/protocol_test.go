@@ -24,7 +24,7 @@ func TestProtocolPage(t *testing.T) {
 		KindArguments, KindResult, KindTooLarge, KindBusy, KindStopping, KindVersion, KindInternal} {
 		want("| `" + kind + "` |")
 	}
-	for _, method := range []string{MethodHello, MethodReady, MethodRun, MethodCancel, MethodStop} {
+	for _, method := range []string{MethodHello, MethodReady, MethodRun, MethodCancel, MethodStop, MethodEntry} {
 		want("### " + method + " — ")
 	}
 	want(fmt.Sprintf("Methods `%s`, `%s`, `%s`, `%s`", MethodYield, MethodCredit, MethodResolve, MethodClaim))
@@ -53,7 +53,7 @@ func TestProtocolPage(t *testing.T) {
 	for _, c := range frameCases() {
 		for name := range c.decoded {
 			switch name {
-			case "result", "fault", "params", "max", "tasks", "task", "args", "id", "version":
+			case "result", "fault", "params", "max", "tasks", "task", "entry", "args", "id", "version":
 				continue
 			}
 			want("| " + name + " *o* |")
