@@ -83,7 +83,7 @@ func frameCases() []frameCase {
 	hello := Hello{Min: 1, Max: 1, Tasks: []string{"square", "tickets.buy"}, PID: 4711, Caps: []string{CapScoreboard}, Program: "multiproc/go 1"}
 	newer := Hello{Min: 1, Max: 3, Tasks: nil}
 	welcome := Welcome{Version: 1, Place: 2, Pool: "demo", Incarnation: 3, Grace: 5 * time.Second, Beat: 250 * time.Millisecond,
-		DataLimit: 1 << 30, Title: "demo: worker 2", Scoreboard: &HandleRef{Handle: Handle{Kind: HandleScoreboard}, Count: 1}}
+		DataLimit: 1 << 30, Title: "demo: worker 2", Parent: "main", Scoreboard: &HandleRef{Handle: Handle{Kind: HandleScoreboard}, Count: 1}}
 	plain := Welcome{Version: 1, Place: 1}
 	meta := Welcome{Version: 1, Scoreboard: &HandleRef{Handle: Handle{Kind: HandleScoreboard, Meta: []byte{1, 2}}, First: 0, Count: 1}}
 	fault := &Fault{Kind: KindError, Text: "no ticket left"}
@@ -107,7 +107,7 @@ func frameCases() []frameCase {
 		request("hello of a newer worker, no tasks, no options", 1, MethodHello, AppendHelloParams(nil, newer), 0, newer,
 			d{"min": 1, "max": 3, "tasks": []any{}}),
 		response("welcome, every option", 1, nil, AppendWelcome(nil, welcome), 1, welcome,
-			d{"version": 1, "place": 2, "pool": "demo", "incarnation": 3, "grace_ms": 5000, "beat_ms": 250, "data_limit": 1 << 30, "title": "demo: worker 2",
+			d{"version": 1, "place": 2, "pool": "demo", "incarnation": 3, "grace_ms": 5000, "beat_ms": 250, "data_limit": 1 << 30, "title": "demo: worker 2", "parent": "main",
 				"scoreboard": d{"kind": 16, "first": 0, "count": 1, "meta": ""}}),
 		response("welcome, nothing but the version and the place", 1, nil, AppendWelcome(nil, plain), 0, plain, d{"version": 1, "place": 1}),
 		response("welcome, a scoreboard with meta", 1, nil, AppendWelcome(nil, meta), 1, meta,

@@ -113,6 +113,7 @@ type Welcome struct {
 	Beat        time.Duration // how often it should write ScoreBeat; 0: not at all
 	DataLimit   uint64        // bytes of data it may allocate (RLIMIT_DATA); 0: no limit
 	Title       string        // what `ps` should show; empty: leave it
+	Parent      string        // name of the master's process
 	// Scoreboard is its page, or nil. It is sent only to a worker with CapScoreboard.
 	Scoreboard *HandleRef
 }
@@ -130,6 +131,7 @@ func AppendWelcome(b []byte, v Welcome) []byte {
 	w.ms("beat_ms", v.Beat)
 	w.uint("data_limit", v.DataLimit)
 	w.str("title", v.Title)
+	w.str("parent", v.Parent)
 	if v.Scoreboard != nil {
 		w.key("scoreboard")
 		w.b = v.Scoreboard.append(w.b)
@@ -163,6 +165,8 @@ func ParseWelcome(r Raw) (v Welcome, err error) {
 			v.DataLimit, err = c.uint("data_limit")
 		case "title":
 			v.Title, err = c.text("title")
+		case "parent":
+			v.Parent, err = c.text("parent")
 		case "scoreboard":
 			v.Scoreboard, err = c.handle("scoreboard", HandleScoreboard)
 		default:

@@ -89,10 +89,15 @@ func AppendResponseHead(b []byte, id uint64) []byte {
 // AppendNotify appends a whole notification to b. params is an encoded array; it is
 // appended unchecked.
 func AppendNotify(b []byte, method string, params []byte) []byte {
+	return append(AppendNotifyHead(b, method), params...)
+}
+
+// AppendNotifyHead appends what stands before the params of a notification, as
+// AppendRequestHead does.
+func AppendNotifyHead(b []byte, method string) []byte {
 	b = AppendArrayHeader(b, 3)
 	b = append(b, byte(Notify))
-	b = AppendString(b, method)
-	return append(b, params...)
+	return AppendString(b, method)
 }
 
 // ParseMessage takes the body of a frame apart, after a Scan within lim (and the

@@ -83,14 +83,30 @@ func stopChildren(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// stopDaemons stops them side by side, so that they share one grace.
+// endChildren ends all children, daemons or not, because this process was told to end. Each has grace, and pools are no
+// exception.
+func endChildren(ctx context.Context, grace time.Duration) error {
+	for _, p := range pools.list() {
+		p.Terminate() // and starts nobody any more
+	}
+	err := stopEach(ctx, ActiveChildren(), grace)
+	for _, p := range pools.list() {
+		p.Kill()
+	}
+	return err
+}
+
 func stopDaemons(ctx context.Context, list []*Process, grace time.Duration) error {
+	return stopEach(ctx, slices.DeleteFunc(slices.Clone(list), func(p *Process) bool {
+		return !p.spec.Daemon && !p.spec.Command
+	}), grace)
+}
+
+// stopEach stops them side by side, so that they share one grace.
+func stopEach(ctx context.Context, list []*Process, grace time.Duration) error {
 	errs := make([]error, len(list))
 	var stops sync.WaitGroup
 	for i, p := range list {
-		if !p.spec.Daemon && !p.spec.Command {
-			continue
-		}
 		stops.Go(func() {
 			if _, err := p.Stop(ctx, grace); err != nil && err != ErrProcessClosed {
 				errs[i] = err

@@ -123,7 +123,12 @@ func short(t testing.TB) context.Context {
 // begin starts a process that does not outlive the test.
 func begin(t testing.TB, s Spec) *Process {
 	t.Helper()
-	p, err := Start(s)
+	return beginProgram(t, s)
+}
+
+func beginProgram(t testing.TB, program Program) *Process {
+	t.Helper()
+	p, err := Start(program)
 	if err != nil {
 		t.Fatal(err)
 	}

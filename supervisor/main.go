@@ -18,15 +18,16 @@ var exitGrace = defaultGrace
 
 // Main is the whole main function of a program that has worker processes: call it
 // first, with nothing before it but what every process of the program needs. In a
-// worker process it serves tasks and never returns. Otherwise it calls run, then
-// applies the exit rules, and exits:
+// worker process it serves tasks, in that of an [Entry] it runs this, and it never returns. Otherwise it calls run,
+// then applies the exit rules, and exits:
 //
+//   - the goroutines of [Go] are waited for;
 //   - pools that are open are terminated, and daemonic children: they are not awaited;
 //   - the other children are joined, however long that takes;
 //   - finalizers (AtExit) run, last registered first, for five seconds at most;
 //   - the status is 0, or an ExitCode, or 1 for any other error, which is printed.
 //
-// ctx ends when run has returned. A panic in run ends the program as anywhere; its
+// ctx ends when run has returned, and the goroutines of Go have. A panic in run ends the program as anywhere; its
 // children die with it.
 func Main(run func(ctx context.Context) error) {
 	p, err := inherited()
@@ -39,12 +40,14 @@ func Main(run func(ctx context.Context) error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	err = run(ctx)
+	waitGoroutines()
 	cancel()
 	os.Exit(atExit(err))
 }
 
-// atExit applies the exit rules and returns the status.
+// atExit applies the exit rules and returns the status. What err says is printed first: the rest may take its time.
 func atExit(err error) int {
+	status := statusOf(err)
 	for _, p := range pools.list() {
 		p.Terminate()
 	}
@@ -58,7 +61,7 @@ func atExit(err error) int {
 	if isSubreaper.Load() {
 		errs = append(errs, killDescendants(cleanUpLimit))
 	}
-	return max(statusOf(err), statusOf(errors.Join(errs...)))
+	return max(status, statusOf(errors.Join(errs...)))
 }
 
 // statusOf returns the status for an error, which it prints unless it is an ExitCode.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,21 +41,32 @@ func workerVariable(f *os.File) (string, error) {
 	return fmt.Sprintf("%s=%d:%d", workerEnv, workerFD, st.Ino), nil
 }
 
-// parent is the master as a worker sees it.
+// entryRole ends the variable of a process that runs an entry, and no tickets.
+const entryRole = ":entry"
+
+// parent is the master as a worker sees it, and the parent as an entry does.
 type parent struct {
-	conn *ipc.Conn
-	pid  int
+	conn     *ipc.Conn
+	pid      int
+	entry    bool          // it wants an entry run
+	died     chan struct{} // closed when it is known to be dead
+	diedOnce sync.Once
 }
+
+// hooked is set when this process has passed the hook: then its children will, if they are the same program.
+var hooked atomic.Bool
 
 // inherited is the hook at the top of Main. It removes the variable, so that no
 // program that this one runs takes itself for a worker, and returns nil if this
 // process is none.
 func inherited() (*parent, error) {
+	hooked.Store(true)
 	v, ok := os.LookupEnv(workerEnv)
 	if !ok {
 		return nil, nil
 	}
 	os.Unsetenv(workerEnv)
+	v, entry := strings.CutSuffix(v, entryRole)
 	var st unix.Stat_t
 	err := unix.Fstat(workerFD, &st)
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK || v != fmt.Sprintf("%d:%d", workerFD, st.Ino) {
@@ -64,14 +77,19 @@ func inherited() (*parent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &parent{conn: conn, pid: os.Getppid()}, nil
+	return &parent{conn: conn, pid: os.Getppid(), entry: entry, died: make(chan struct{})}, nil
 }
 
 // gone tells whether the parent has died: then this process has another one.
 func (p *parent) gone() bool { return os.Getppid() != p.pid }
 
 // serve is the whole life of a process that has a parent; it returns its exit status.
-func (p *parent) serve() int { return serve(p) }
+func (p *parent) serve() int {
+	if p.entry {
+		return serveEntry(p)
+	}
+	return serve(p)
+}
 
 // beChild makes this process one that nobody survives, and returns the signals that it has to hear from now on. It is
 // called before the first word to or from the parent, so that nothing that happens later is missed.
@@ -91,9 +109,35 @@ func beChild() (<-chan os.Signal, error) {
 	return signals, nil
 }
 
+// hear handles signals. SIGTERM comes from somebody who wants this process to end,
+// or from the kernel because the parent died; SIGHUP from the kernel too, when the
+// parent died while this process was stopped (its group became orphaned).
+func (p *parent) hear(signals <-chan os.Signal, terminate func(syscall.Signal)) {
+	for sig := range signals {
+		if p.gone() {
+			p.lost(errors.New("parent died"))
+		}
+		if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+			go terminate(sig.(syscall.Signal))
+		}
+	}
+}
+
+// watch is for a parent that has no more to say. It returns never: the end of the connection is the end of the parent.
+func (p *parent) watch() {
+	for {
+		f, err := p.conn.ReadFrame()
+		if err != nil {
+			p.lost(err)
+		}
+		f.Close()
+	}
+}
+
 // lost is called when there is no parent any more. Whatever is below this process
 // dies with it, however it was started; and then it dies itself.
 func (p *parent) lost(error) {
+	p.diedOnce.Do(func() { close(p.died) })
 	stayAwake()
 	cleanUp()
 	unix.Kill(os.Getpid(), unix.SIGKILL)

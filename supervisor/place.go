@@ -80,6 +80,7 @@ func (p *place) welcome() proto.Welcome {
 	return proto.Welcome{
 		Place: p.number, Pool: p.pool.opts.Name, Incarnation: p.started + 1,
 		Grace: p.pool.opts.Grace, Beat: beatEvery, Title: p.title(),
+		Parent: Current().Name,
 	}
 }
 

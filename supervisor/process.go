@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/seed-185a7250/multiproc/proto"
 )
 
 var (
@@ -19,6 +21,10 @@ var (
 
 	// ErrProcessClosed: the handle was used after Close.
 	ErrProcessClosed = errors.New("supervisor: process handle is closed")
+
+	// ErrNotParent: a Process was put into an argument or a result. Only the process that has started it can wait for it; give
+	// others its Sentinel.
+	ErrNotParent = errors.New("supervisor: a process belongs to its parent and cannot be passed on")
 )
 
 // Process is one operating-system process that we started. It is used once: there is no restart. It leads
@@ -36,6 +42,7 @@ type Process struct {
 	reaped bool
 	closed bool
 
+	wire   *wire  // to an entry; else nil
 	unlist func() // takes the group of a task's command off the scoreboard
 
 	out        outputs
@@ -55,7 +62,7 @@ type Program interface {
 
 func (s Spec) spec() Spec { return s }
 
-func (Spec) start(s Spec) (*Process, error) { return start(s) }
+func (Spec) start(s Spec) (*Process, error) { return start(s, nil) }
 
 // Start starts a process of p. It returns when the program runs (exec has succeeded), or with an error that
 // names the program. Errors: ErrDaemonChild, ErrHookMissed, exec.ErrNotFound, fs.ErrNotExist,
@@ -66,18 +73,22 @@ func (Spec) start(s Spec) (*Process, error) { return start(s) }
 // process was itself born with, and has not marked close-on-exec, is passed on as Unix does.)
 func Start(p Program) (*Process, error) { return p.start(p.spec()) }
 
-func start(spec Spec) (*Process, error) {
+// start starts a process. w is nil unless it runs an entry; it is the process's from here on.
+func start(spec Spec, w *wire) (*Process, error) {
 	if err := startAllowed(spec); err != nil {
+		w.end()
 		return nil, err
 	}
 	spec, err := spec.prepared()
-	p := &Process{spec: spec, done: make(chan struct{}), outputDone: make(chan struct{})}
+	p := &Process{spec: spec, wire: w, done: make(chan struct{}), outputDone: make(chan struct{})}
 	if err == nil {
 		err = p.launch()
 	}
 	if err != nil {
+		w.end()
 		return nil, fmt.Errorf("supervisor: start %s: %w", spec.Name, err)
 	}
+	w.begin()
 	p.unlist = func() {}
 	if commands != nil && spec.Command {
 		p.unlist = commands.command(p.pid)
@@ -238,6 +249,11 @@ func (p *Process) Close() error {
 	}
 	p.closed = true
 	return p.pidfd.Close()
+}
+
+// EncodeHandle implements proto.HandleEncoder: it refuses. ErrNotParent.
+func (p *Process) EncodeHandle() (proto.Handle, []int, error) {
+	return proto.Handle{}, nil, fmt.Errorf("%w: %s (pid %d)", ErrNotParent, p.spec.Name, p.pid)
 }
 
 func (p *Process) usable() error {

@@ -37,6 +37,7 @@ func (p *Process) wait() {
 	close(p.done)
 	p.out.expectEnd()
 	reapGroup(p.pid)
+	p.wire.end()
 	p.out.wait()
 	close(p.outputDone)
 }

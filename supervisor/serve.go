@@ -70,13 +70,14 @@ func serve(p *parent) int {
 		s.lost(err)
 	}
 	s.welcome, s.scribe = w, newScribe(board)
+	p.introduce(fmt.Sprintf("worker-%d", w.Place), w.Parent)
 	commands = s.scribe
 	if w.Title != "" {
 		if err := setTitle(w.Title); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}
-	go s.hear(signals)
+	go p.hear(signals, s.terminate)
 	go s.keepBeat()
 	s.scribe.state(proto.ScoreIdle, 0)
 	if err := sayReady(s.conn, nil); err != nil {
@@ -84,6 +85,7 @@ func serve(p *parent) int {
 	}
 	go s.read()
 	<-s.idle
+	waitGoroutines()
 	s.scribe.state(proto.ScoreStopping, 0)
 	cleanUp()
 	return exitDone
@@ -261,20 +263,6 @@ func (s *server) refuseMore() *run {
 	defer s.mu.Unlock()
 	s.stopping = true
 	return s.last
-}
-
-// hear handles signals. SIGTERM comes from somebody who wants this process to end,
-// or from the kernel because the master died; SIGHUP from the kernel too, when the
-// master died while this process was stopped (its group became orphaned).
-func (s *server) hear(signals <-chan os.Signal) {
-	for sig := range signals {
-		if s.parent.gone() {
-			s.lost(errors.New("parent died"))
-		}
-		if sig == syscall.SIGTERM || sig == syscall.SIGINT {
-			go s.terminate(sig.(syscall.Signal))
-		}
-	}
 }
 
 // terminate ends the process by the signal it was sent, after the running task had
