@@ -3,7 +3,7 @@
 // and of ../goplugin.
 //
 // With -cpuprofile FILE a measure leaves profiles behind: of the master in FILE, and of each of its workers in
-// FILE.PID, that of its first two seconds.
+// FILE.PID, that of its first 0.6 s.
 package main
 
 import (
@@ -56,7 +56,7 @@ const profileEnv = "BENCH_WORKER_PROFILE"
 func main() {
 	if file := os.Getenv(profileEnv); file != "" {
 		profile(fmt.Sprintf("%s.%d", file, os.Getpid()))
-		time.AfterFunc(2*time.Second, pprof.StopCPUProfile)
+		time.AfterFunc(span*3/4, pprof.StopCPUProfile)
 	}
 	supervisor.Main(func(ctx context.Context) error {
 		file := flag.String("cpuprofile", "", "leave profiles in `FILE` and FILE.PID")
