@@ -51,6 +51,8 @@
 //	pool.apply(f, (x,))               Task.Call(ctx, pool, x)
 //	pool.apply_async(f, (x,))         Task.Submit(ctx, pool, x), a Future
 //	r.get(timeout)                    Future.Get(ctx)
+//	asyncio.gather, return_exceptions Gather, GatherAll; Group, which is a Future itself
+//	futures.wait, as_completed        Wait(ctx, FirstCompleted, f…), AsCompleted(ctx, f…)
 //	RemoteTraceback                   proto.Fault: Kind, Text, Stack
 //	WorkerLostError, a hang           WorkerDiedError: which, how, and its last words
 //	pool.close(); pool.join()         Pool.Close
