@@ -295,6 +295,46 @@ func TestConnDescriptorsArriveEarly(t *testing.T) {
 	}
 }
 
+// A process without room for a descriptor loses it. That is the end of the Conn, or the
+// frame would get the descriptor of the next one.
+func TestConnLostDescriptors(t *testing.T) {
+	checkLeaks(t)
+	c, fd := newRawPeer(t, ConnOptions{})
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	one, two := frame(1, "one"), frame(1, "two")
+	if err := unix.Sendmsg(fd, one[:4], unix.UnixRights(int(r.Fd())), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		t.Fatal(err)
+	}
+	low := lim
+	low.Cur = 3
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	err = c.Recv(endedContext(), new(any))
+	if e := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); e != nil {
+		t.Fatal(e)
+	}
+	if err == nil || !strings.Contains(err.Error(), "descriptors were lost") {
+		t.Errorf("a descriptor for which there was no room: %v", err)
+	}
+	if err := unix.Sendmsg(fd, append(one[4:], two...), unix.UnixRights(int(w.Fd())), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := c.ReadFrame(); err == nil {
+		f.Close()
+		t.Errorf("the first frame came with %d descriptors, one of which is that of the second", len(f.FDs))
+	}
+}
+
 // PITFALLS 36: whatever comes and is not wanted is closed.
 func TestConnUnwantedDescriptorsAreClosed(t *testing.T) {
 	for name, spoil := range map[string]func(c *Conn, fd, w int) error{

@@ -50,10 +50,11 @@ func unixConn(f *os.File) (*net.UnixConn, error) {
 	return u, nil
 }
 
-// receive reads what there is into p, with descriptors.
+// receive reads what there is into p, with descriptors. When there is room for none of them
+// in the table of the process, the kernel's only word about it is MSG_CTRUNC.
 func receive(fd int, p, oob []byte) (n int, fds []int, err error) {
 	n, oobn, flags, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_CMSG_CLOEXEC)
-	if err != nil || oobn == 0 {
+	if err != nil || oobn == 0 && flags&unix.MSG_CTRUNC == 0 {
 		return max(n, 0), nil, err
 	}
 	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
