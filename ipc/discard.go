@@ -28,5 +28,8 @@ func (v *Value[T]) Discard() {}
 // Discard is for package proto; see Close.
 func (a *Array[T]) Discard() {}
 
+// Discard is for package proto; see Close.
+func (m *SharedMemory) Discard() {}
+
 // Discard is for package proto; see Close and Detach.
 func (q *Queue[T]) Discard() {}

@@ -8,20 +8,27 @@ func TestBadMessageHarmsNothing(t *testing.T) {
 	l := mustMake[*Lock](t)(NewLock(LockOptions{}))
 	q := mustMake[*JoinableQueue[int]](t)(NewJoinableQueue[int](QueueOptions{}))
 	s := mustMake[*Semaphore](t)(NewSemaphore(SemaphoreOptions{Permits: 1}))
+	m := mustMake[*SharedMemory](t)(NewSharedMemory(1))
 	for _, into := range []any{
 		new(struct {
 			L *Lock
 			Q *Queue[int]
 			S *Semaphore
+			M *SharedMemory
 			Z int
 		}),
 		new(struct {
-			L, Q, S any
-			Z       int
+			L, Q, S, M any
+			Z          int
 		}),
 	} {
-		if err := travel(t, map[string]any{"l": l, "q": q, "s": s, "z": "no number"}, into); err == nil {
+		if err := travel(t, map[string]any{"l": l, "q": q, "s": s, "m": m, "z": "no number"}, into); err == nil {
 			t.Fatal("no error")
+		}
+		if _, fds, err := m.EncodeHandle(); err != nil {
+			t.Errorf("the memory: %v", err)
+		} else {
+			CloseFDs(fds)
 		}
 		if h, ok, err := l.TryAcquire(); !ok || err != nil {
 			t.Errorf("the lock: %v, %v", ok, err)
