@@ -44,30 +44,42 @@ func Wait(ctx context.Context, things ...Waitable) (ready []int, err error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if !waitAny(ctx, things) {
-			return nil, ctx.Err() // there is nothing to wait for
+		if err = waitAny(ctx, things); err != nil {
+			// To look again may find nothing wrong, as with a Conn behind its deadline.
+			if ready, _ = look(things); len(ready) > 0 {
+				return ready, nil
+			}
+			return nil, err
 		}
 	}
 }
 
 // waitAny waits until one thing was ready or failed, or ctx ends, and until no goroutine
-// of it is left.
-func waitAny(ctx context.Context, things []Waitable) bool {
+// of it is left. It returns a failure that is not the end of ctx.
+func waitAny(ctx context.Context, things []Waitable) error {
 	if len(things) == 0 {
 		<-ctx.Done()
-		return false
+		return ctx.Err()
 	}
 	any, cancel := context.WithCancel(ctx)
 	defer cancel()
+	failed := make(chan error, len(things))
 	var all sync.WaitGroup
 	for _, t := range things {
 		all.Go(func() {
-			t.WaitReady(any)
+			if err := t.WaitReady(any); err != nil && any.Err() == nil {
+				failed <- err
+			}
 			cancel()
 		})
 	}
 	all.Wait()
-	return true
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
 }
 
 var ended = func() context.Context {

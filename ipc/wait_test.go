@@ -141,6 +141,24 @@ func TestWaitEnds(t *testing.T) {
 	}
 }
 
+// What fails only when it is waited for ends the wait too, unless something is ready.
+func TestWaitForAConnWithADeadline(t *testing.T) {
+	checkLeaks(t)
+	a, b := newTestPipe(t)
+	if err := b.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if ready, err := Wait(within(t), b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("behind its deadline: %v, %v", ready, err)
+	}
+	if err := a.Send(within(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	if ready, err := Wait(within(t), b); len(ready) != 1 || err != nil {
+		t.Fatalf("with a message: %v, %v", ready, err)
+	}
+}
+
 // Processes and conns together: what ends first is seen first.
 func TestWaitForProcesses(t *testing.T) {
 	checkLeaks(t)
