@@ -144,6 +144,23 @@ func TestJoinableQueueDetachGivesBack(t *testing.T) {
 	}
 }
 
+// Who only looks, too, sees what a dead consumer has left.
+func TestJoinableQueueLookAfterADeath(t *testing.T) {
+	checkLeaks(t)
+	q := newTestJoinable[any](t, QueueOptions{Redeliver: true})
+	dies := startQueuer(t, q)
+	mustPut(t, &q.Queue, any("a"))
+	dies.gets("a")
+	if ready, err := Wait(endedContext(), q); len(ready) != 0 || err != context.Canceled {
+		t.Fatalf("with nothing in it: %v, %v", ready, err)
+	}
+	dies.kill()
+	if ready, err := Wait(endedContext(), q); len(ready) != 1 || err != nil {
+		t.Fatalf("after a death: %v, %v", ready, err)
+	}
+	mustGet(t, &q.Queue, any("a"))
+}
+
 // Tasks are finished in any order; what is left when the process dies is what was not.
 func TestTasksInAnyOrder(t *testing.T) {
 	for _, redeliver := range []bool{false, true} {

@@ -226,6 +226,12 @@ func (x *Queue) WaitReady(ctx context.Context) error {
 	if !x.idle() {
 		return nil
 	}
+	if err := ctx.Err(); err != nil { // for a look nobody has to stand in line
+		if x.keep && x.getLine.bury(me, x.takers(me)) && !x.idle() {
+			return nil
+		}
+		return err
+	}
 	err = x.getLine.wait(ctx, me, (*looker)(x), nil)
 	x.wakeNext(x.getFlag, lineA, true) // the wake-up may have been for one who takes
 	runtime.KeepAlive(x)
