@@ -131,14 +131,24 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 // to call. The mark only rises, and what [line.call] notes is how far it had risen
 // before the line was seen empty: so no death and no delay between two stores can make
 // a sleeper be forgotten, as it could with a flag that is set and cleared.
+//
+// It has to rise for everybody. Who drew a later number and was faster may have come, gone,
+// and been noted as the last before this one was to be seen; then a new number is announced.
 func (l *line) announce(order uint64) {
 	if l.number == lineMutex || l.number == lineWord2 {
 		return // the state word has a flag for it, which changes together with the owner
 	}
-	for came := l.came.Load(); came < order; came = l.came.Load() {
+	for {
+		came := l.came.Load()
+		if came >= order {
+			order = l.m.nextOrder()
+		}
 		point(PointFlagBefore)
-		l.came.CompareAndSwap(came, order)
+		risen := l.came.CompareAndSwap(came, order)
 		point(PointFlagAfter)
+		if risen {
+			return
+		}
 	}
 }
 
