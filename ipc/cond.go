@@ -68,7 +68,7 @@ func (c *Condition) Wait(ctx context.Context) error {
 	lock := func() error {
 		h, err := r.x.Acquire(context.Background())
 		if err == nil {
-			r.begin(o, h, name, depth)
+			r.resume(o, h, name, depth)
 		}
 		return err
 	}

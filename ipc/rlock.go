@@ -19,8 +19,8 @@ var owners atomic.Uint64
 
 // WithOwner returns a context whose user is an owner of its own: it may acquire an
 // RLock that it holds again, and excludes everybody else. Without one, the owner is
-// the process: its goroutines share what one of them holds. A worker gives each
-// ticket one.
+// the process: its goroutines share what one of them holds (but who began to wait before
+// that goes on until the lock is free). A worker gives each ticket one.
 func WithOwner(ctx context.Context) context.Context {
 	return context.WithValue(ctx, ownerKey{}, owner(owners.Add(1)))
 }
@@ -43,9 +43,10 @@ type RLock struct{ r *rlock }
 type rlock struct {
 	x *shm.Mutex
 
-	owner uint64 // stored first
-	last  uint64 // token<<1 | 1 if the owner before died; of the last time it was acquired
-	mark  uint64 // name<<depthBits | depth; the name is the token with which the holding began
+	owner   uint64 // stored first
+	last    uint64 // token<<1 | 1 if the owner before died; of the last time it was acquired
+	mark    uint64 // name<<depthBits | depth; the name is the token with which the holding began
+	resumed uint64 // token with which a holding of another name was taken up again
 
 	notified atomic.Bool // somebody is to be woken when the lock is free
 	mu       sync.Mutex
@@ -128,13 +129,16 @@ func (r *rlock) again(o owner) (RHeld, bool) {
 }
 
 // holding returns the mark of the holding of o, and its last word; 0, 0 if it has none.
+// The mark may still be that of a holding that is void, while another goroutine notes a
+// new one: so it must be of the token in last.
 func (r *rlock) holding(o owner) (mark, last uint64) {
 	mark = atomic.LoadUint64(&r.mark)
 	if mark&maxDepth == 0 || owner(atomic.LoadUint64(&r.owner)) != o {
 		return 0, 0
 	}
 	last = atomic.LoadUint64(&r.last)
-	if !r.x.Holds(last >> 1) {
+	token := last >> 1
+	if mark>>depthBits != token && atomic.LoadUint64(&r.resumed) != token || !r.x.Holds(token) {
 		return 0, 0
 	}
 	return mark, last
@@ -154,6 +158,17 @@ func (r *rlock) begin(o owner, h shm.Holding, name uint64, depth int) RHeld {
 
 // first notes that o has acquired the mutex.
 func (r *rlock) first(o owner, h shm.Holding) RHeld { return r.begin(o, h, h.Token, 1) }
+
+// resume notes that o has acquired the mutex again, for a holding that was suspended. The
+// name says nothing of the token here. So the mark changes before anything else, for who
+// has read the one before; and as the same mark comes twice, the last level is not
+// released without changing it.
+func (r *rlock) resume(o owner, h shm.Holding, name uint64, depth int) {
+	r.x.Nest(h.Token)
+	atomic.StoreUint64(&r.mark, name<<depthBits)
+	atomic.StoreUint64(&r.resumed, h.Token)
+	r.begin(o, h, name, depth)
+}
 
 // suspend gives up all levels of the holding of o. The mutex is still to be released.
 func (r *rlock) suspend(o owner) (name, token uint64, depth int) {

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"context"
+	"errors"
 	"testing"
 )
 
@@ -130,6 +131,67 @@ func TestRLockOneOwnerManyGoroutines(t *testing.T) {
 	}
 	if wrong != 0 {
 		t.Fatalf("%d times somebody held nothing", wrong)
+	}
+}
+
+// A goroutine notes that it has acquired the lock, and has come half way, when another one
+// of the same owner looks: that one must not take for the holding of now what is still
+// written of the one before. If it did, it would hold a level that nobody counts.
+func TestRLockHalfNoted(t *testing.T) {
+	l := newTestRLock(t)
+	r := l.r
+	h, err := l.Acquire(within(t))
+	if err != nil || h.Release() != nil {
+		t.Fatal(err)
+	}
+	x, err := r.x.Acquire(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.last = x.Token << 1
+	if again, ok := r.again(0); ok {
+		t.Fatalf("level %d of a holding that is not noted yet", again.Level())
+	}
+	first := r.first(0, x)
+	again, ok := r.again(0)
+	if !ok || again.Level() != 2 {
+		t.Fatalf("level %d of a holding that is noted: %v", again.Level(), ok)
+	}
+	if err := errors.Join(again.Release(), first.Release()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// After a Condition.Wait the holding has its old name, and another token.
+func TestRLockResumed(t *testing.T) {
+	l := newTestRLock(t)
+	c, err := NewCondition("c", l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	h, err := l.Acquire(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(overCtx()); err != context.Canceled {
+		t.Fatalf("wait: %v", err)
+	}
+	again, err := l.Acquire(within(t))
+	if err != nil || again.Level() != 2 {
+		t.Fatalf("level %d, %v", again.Level(), err)
+	}
+	if _, ok, err := l.TryAcquire(WithOwner(within(t))); ok || err != nil {
+		t.Fatalf("another owner: %v, %v", ok, err)
+	}
+	if err := errors.Join(h.Release(), again.Release()); err != nil {
+		t.Fatal(err)
+	}
+	if h.Release() != ErrNotHeld || again.Release() != ErrNotHeld {
+		t.Error("released twice")
+	}
+	if h, err := l.Acquire(WithOwner(within(t))); err != nil || h.Release() != nil {
+		t.Error("not free at the end")
 	}
 }
 
