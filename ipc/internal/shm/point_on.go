@@ -4,6 +4,7 @@ package shm
 
 import (
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 
@@ -44,7 +45,12 @@ func point(p Point) {
 		armed.hit()
 	}
 	sig := unix.Signal(armed.signal.Load())
-	unix.Kill(os.Getpid(), sig)
+	// To this thread: it takes the signal as it comes back from the call, and all others
+	// stop or die with it. One sent to the process may be taken by another thread, and this
+	// one runs on meanwhile.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	unix.Tgkill(os.Getpid(), unix.Gettid(), sig)
 	if sig == unix.SIGKILL {
 		select {} // the signal may need a moment; nothing may happen in it
 	}
