@@ -46,6 +46,11 @@
 // wakes its successor; whom the first depends on changes where somebody wakes it. (The
 // idea is that of a CLH queue lock: look at your predecessor only.)
 //
+// Who comes to the front because those before it got a permit, or were notified, has not
+// been woken and watches only the last of them. The others are watched by who stood behind
+// them, which goes on when it waits no more (for the last 16 processes): it repairs the
+// slot, and that wakes the first in line, whoever that is by then.
+//
 // Repairing is the same for all: what stands in the slot becomes 0, then the slot is
 // free. What it held follows from that, each kind in its way:
 //

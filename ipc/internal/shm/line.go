@@ -7,7 +7,9 @@ import (
 	"time"
 )
 
-const (
+// How long a sleeper waits until it looks again by itself: at first, and at most. They are
+// variables for tests only, in which it has to be told; see SetRelook.
+var (
 	relookMin = 10 * time.Millisecond
 	relookMax = 100 * time.Millisecond
 )
@@ -23,6 +25,7 @@ type line struct {
 	gone   *atomic.Uint64 // up to here nobody stands in line any more
 	front  chan struct{}  // capacity 1: full while a goroutine of this process stands in line
 	nudge  func()         // makes that goroutine look again
+	died   func(ident)    // for a process that was watched, now or earlier: repairs its slots, and nudges
 }
 
 func newLine(m *mapping, number int) line {
@@ -32,6 +35,10 @@ func newLine(m *mapping, number int) line {
 		gone:  m.u64(offLines + 16*number + 8),
 		front: make(chan struct{}, 1),
 		nudge: func() { rouse(m.wake(number, m.taken)) },
+		died: func(id ident) {
+			m.bury(id)
+			rouse(m.wake(number, m.taken))
+		},
 	}
 }
 
@@ -192,7 +199,7 @@ func (l *line) watchSlots(me int, slots ...int) bool {
 		ids = append(ids, id)
 	}
 	point(PointWaitBeforeWatch)
-	dead, err := l.m.watches[l.number].ensure(ids, l.nudge)
+	dead, err := l.m.watches[l.number].ensure(ids, l.died)
 	point(PointWaitAfterWatch)
 	if err != nil {
 		// Without a descriptor for the watch the next look has to find the death.
@@ -201,11 +208,7 @@ func (l *line) watchSlots(me int, slots ...int) bool {
 	if dead == 0 {
 		return true
 	}
-	for n := 1; n <= l.m.used(); n++ {
-		if l.m.ident(n).Load() == uint64(dead) {
-			l.m.repair(n, dead)
-		}
-	}
+	l.m.bury(dead)
 	return false
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +36,10 @@ func Arm(p Point, pass int, sig syscall.Signal, hit func()) {
 	armed.signal.Store(int32(sig))
 	armed.point.Store(uint32(p))
 }
+
+// SetRelook sets how long a sleeper of this process waits before it looks by itself, at
+// first and at most. With an hour, it has to be told.
+func SetRelook(least, most time.Duration) { relookMin, relookMax = least, most }
 
 func point(p Point) {
 	passed[p].Add(1)

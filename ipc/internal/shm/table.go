@@ -165,6 +165,15 @@ func (m *mapping) repair(n int, id ident) {
 	}
 }
 
+// bury repairs the slots of a dead process.
+func (m *mapping) bury(id ident) {
+	for n := 1; n <= m.used(); n++ {
+		if m.ident(n).Load() == uint64(id) {
+			m.repair(n, id)
+		}
+	}
+}
+
 // empty takes back what the process id holds under slot n. The changes go on being
 // counted: somebody may do this late, when the slot is that of another process, and
 // must not find there the word that it has read before.
@@ -196,7 +205,7 @@ func (m *mapping) dead(n int) bool {
 	if n == int(m.own.Load()) {
 		return false
 	}
-	dead, err := m.asked.ensure([]ident{id}, func() {})
+	dead, err := m.asked.ensure([]ident{id}, func(ident) {})
 	if err != nil && alive(id) || err == nil && dead == 0 {
 		return false
 	}

@@ -20,7 +20,7 @@ type watch struct {
 	dead atomic.Bool
 	done chan struct{} // closed when the goroutine has ended
 
-	nudges map[*watchSet]func() // who wants to know; guarded by registry.mu
+	nudges map[*watchSet]func(ident) // who wants to know, and how; guarded by registry.mu
 }
 
 // death is the registry of this process.
@@ -68,9 +68,9 @@ func readable(fd uintptr) bool {
 	return err == nil && n == 1
 }
 
-// watch makes sure that nudge is called when id dies, until set is removed from
+// watch makes sure that died is called when id dies, until set is removed from
 // the watch. It fails with errDead, or with what keeps id from being watched.
-func (r *registry) watch(id ident, set *watchSet, nudge func()) (*watch, error) {
+func (r *registry) watch(id ident, set *watchSet, died func(ident)) (*watch, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.watched[id]
@@ -79,15 +79,15 @@ func (r *registry) watch(id ident, set *watchSet, nudge func()) (*watch, error) 
 		if err != nil {
 			return nil, err
 		}
-		w = &watch{id: id, file: file, done: make(chan struct{}), nudges: make(map[*watchSet]func())}
+		w = &watch{id: id, file: file, done: make(chan struct{}), nudges: make(map[*watchSet]func(ident))}
 		r.watched[id] = w
 		go r.wait(w)
 	}
-	w.nudges[set] = nudge
+	w.nudges[set] = died
 	return w, nil
 }
 
-// unwatch removes set from w; its nudge is not running and will not run when it
+// unwatch removes set from w; its died is not running and will not run when it
 // returns.
 func (r *registry) unwatch(w *watch, set *watchSet) {
 	r.mu.Lock()
@@ -117,8 +117,8 @@ func (r *registry) wait(w *watch) {
 		delete(r.watched, w.id)
 	}
 	w.file.Close()
-	for _, nudge := range w.nudges {
-		nudge()
+	for _, died := range w.nudges {
+		died(w.id)
 	}
 }
 
@@ -165,16 +165,16 @@ type watchSet struct {
 // the sleeper needs at the moment.
 const maxKept = 16
 
-// ensure makes sure that nudge is called when one of ids dies. If one is dead
+// ensure makes sure that died is called when one of ids dies. If one is dead
 // already it returns that. An error means that a death will not be told.
-func (s *watchSet) ensure(ids []ident, nudge func()) (dead ident, err error) {
+func (s *watchSet) ensure(ids []ident, died func(ident)) (dead ident, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return 0, ErrClosed
 	}
 	for i, id := range ids {
-		w, err := s.add(id, nudge, ids[:i])
+		w, err := s.add(id, died, ids[:i])
 		if errors.Is(err, errDead) || err == nil && w.isDead() {
 			return id, nil
 		}
@@ -186,14 +186,14 @@ func (s *watchSet) ensure(ids []ident, nudge func()) (dead ident, err error) {
 }
 
 // add watches id, and makes room for it by what is not in needed.
-func (s *watchSet) add(id ident, nudge func(), needed []ident) (*watch, error) {
+func (s *watchSet) add(id ident, died func(ident), needed []ident) (*watch, error) {
 	if i := slices.IndexFunc(s.kept, func(w *watch) bool { return w.id == id }); i >= 0 {
 		w := s.kept[i]
 		s.kept = append(slices.Delete(s.kept, i, i+1), w)
 		return w, nil
 	}
 	s.forget(needed)
-	w, err := death.watch(id, s, nudge)
+	w, err := death.watch(id, s, died)
 	if err == nil {
 		s.kept = append(s.kept, w)
 	}
@@ -215,7 +215,7 @@ func (s *watchSet) forget(needed []ident) {
 	}
 }
 
-// close ends all watches; no nudge is running or will run when it returns.
+// close ends all watches; no died is running or will run when it returns.
 func (s *watchSet) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
