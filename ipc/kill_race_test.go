@@ -3,6 +3,7 @@
 package ipc
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -73,4 +74,29 @@ func TestPointDeadHolderOfLongAgo(t *testing.T) {
 			c.kill()
 		}
 	}
+}
+
+// Who gives up at a barrier just when its round ends is one of those that the others
+// count in: then it was in time.
+func TestPointGivesUpAtTheEndOfARound(t *testing.T) {
+	checkLeaks(t)
+	b := newTestBarrier(t, 2)
+	c := start(t, "target")
+	defer func() {
+		c.Close()
+		c.kill()
+	}()
+	c.send(blow{At: shm.PointHeldBefore, Pass: 2, Stop: true}, tools{Barrier: b}) // the first is to come
+	c.send("come a while")
+	p := &play{t: t, target: c}
+	for end := time.Now().Add(deadline); !p.stopped(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("it does not give up")
+		}
+	}
+	if place, err := b.Wait(context.Background()); place != 1 || err != nil {
+		t.Errorf("place %d, %v", place, err)
+	}
+	c.signal(sigcont)
+	c.expect("place 0")
 }

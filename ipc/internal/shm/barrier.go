@@ -142,10 +142,7 @@ func (x *Barrier) Wait(ctx context.Context, action func() error) (place int, err
 	switch {
 	case uint64(place)+1 < x.parties:
 		x.crowd.call() // the first in line watches all who have come
-		err = x.crowd.wait(ctx, me, &barrierWaiter{x: x, round: w >> roundShift})
-		if err != nil && !errors.Is(err, ErrBroken) {
-			x.breakRound(w >> roundShift)
-		}
+		err = x.await(ctx, me, w>>roundShift)
 	case action == nil:
 		x.crowd.callAll()
 	default:
@@ -153,6 +150,21 @@ func (x *Barrier) Wait(ctx context.Context, action func() error) (place int, err
 	}
 	x.edge.pass()
 	return place, err
+}
+
+// await waits until the round is over, and breaks it if ctx ends first. If all had come
+// just before that, they have counted the caller in: then it was in time.
+func (x *Barrier) await(ctx context.Context, me int, round uint64) error {
+	b := &barrierWaiter{x: x, round: round}
+	err := x.crowd.wait(ctx, me, b)
+	if err == nil || errors.Is(err, ErrBroken) {
+		return err
+	}
+	x.breakRound(round)
+	if ok, _ := b.over(); ok {
+		return nil
+	}
+	return err
 }
 
 // come counts the caller in, as soon as there is a round that it can be in. It returns
