@@ -343,14 +343,26 @@ func (x *Semaphore) Release() error {
 	x.edge.pass()
 	if x.handoff {
 		err = x.giveCommon()
-	} else if !x.drop(me) {
-		err = x.create()
+	} else {
+		err = x.give(me)
 	}
 	if err == nil {
 		x.line.call()
 	}
 	runtime.KeepAlive(x)
 	return err
+}
+
+// give makes a permit that this process uses free, or a new one if it uses none. If it
+// uses none because the segment was closed meanwhile, what it used is free already.
+func (x *Semaphore) give(me int) error {
+	if x.drop(me) {
+		return nil
+	}
+	if x.m.own.Load() == 0 {
+		return ErrClosed
+	}
+	return x.create()
 }
 
 // drop makes a permit in use a spare one, or a free one if there are many to spare.
