@@ -159,10 +159,15 @@ func (c *Condition) EncodeHandle() (proto.Handle, []int, error) {
 		return h, fds, err
 	}
 	_, lock, err := c.lock.EncodeHandle()
-	return h, append(fds, lock...), err
+	if err != nil {
+		CloseFDs(fds)
+		return proto.Handle{}, nil, err
+	}
+	return h, append(fds, lock...), nil
 }
 
-// DecodeHandle implements proto.HandleDecoder.
+// DecodeHandle implements proto.HandleDecoder. With an error it closes neither condition
+// nor lock: the process may have had one of them before.
 func (c *Condition) DecodeHandle(h proto.Handle, fds []int) error {
 	if h.Kind != handleCondition || len(fds) != 2 {
 		CloseFDs(fds)
@@ -176,7 +181,6 @@ func (c *Condition) DecodeHandle(h proto.Handle, fds []int) error {
 	}
 	lock := new(RLock)
 	if err := lock.DecodeHandle(proto.Handle{Kind: handleRLock}, fds[1:]); err != nil {
-		s.Close()
 		return err
 	}
 	c.x, c.lock = s.Object().(*shm.Condition), lock

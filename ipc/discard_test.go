@@ -1,6 +1,40 @@
 package ipc
 
-import "testing"
+import (
+	"errors"
+	"testing"
+)
+
+// A condition that comes with something that is no lock of its own harms not the condition
+// that the process has; and one whose lock is closed is not sent, and leaves nothing open.
+func TestConditionWithAWrongLock(t *testing.T) {
+	checkLeaks(t)
+	c := newTestCondition(t)
+	h, fds, err := c.EncodeHandle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	CloseFDs(fds[1:])
+	e := newTestEvent(t)
+	_, wrong, err := e.EncodeHandle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := new(Condition).DecodeHandle(h, append(fds[:1], wrong...)); !errors.Is(err, ErrForeign) {
+		t.Errorf("with an event for a lock: %v", err)
+	}
+	ctx := WithOwner(within(t))
+	held := mustLock(t, ctx, c.Lock())
+	if _, err := c.Notify(ctx, 1); err != nil {
+		t.Errorf("the condition that was there: %v", err)
+	}
+	mustUnlock(t, held)
+
+	c.Lock().Close()
+	if _, fds, err := c.EncodeHandle(); err != ErrClosed || fds != nil {
+		t.Errorf("sent without its lock: %d descriptors, %v", len(fds), err)
+	}
+}
 
 // A message that turns out bad does no harm to the objects in it, which others of this process hold, or of any.
 func TestBadMessageHarmsNothing(t *testing.T) {
