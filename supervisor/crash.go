@@ -16,7 +16,10 @@ const crashCount = 10
 //	runtime: goroutine stack exceeds 1000000000-byte limit
 //	fatal error: stack overflow
 //
-// but such lines also stand inside a trace, where they start nothing.
+// but such lines also stand inside a trace, where they start nothing. A fault in C, or in the runtime itself, says neither:
+//
+//	runtime/cgo: pthread_create failed: Resource temporarily unavailable
+//	SIGABRT: abort
 type crash struct {
 	lines []string
 	first int  // number of lines[0] in the stream
@@ -32,6 +35,11 @@ func (c *crash) add(number int, line string) {
 		fits = true
 	case sure:
 		c.sure = true
+	case fatalSignal(line) && fits:
+		c.sure = true
+	case fatalSignal(line):
+		*c = crash{first: number, sure: true}
+		fits = true
 	case !c.sure && !fits && strings.HasPrefix(line, "runtime:"):
 		*c = crash{first: number}
 		fits = true
@@ -39,6 +47,15 @@ func (c *crash) add(number int, line string) {
 	if fits {
 		c.lines, c.last = append(c.lines, line), number
 	}
+}
+
+// fatalSignal tells whether a line is how the runtime begins to report a signal that is no panic, or says why C raises one.
+func fatalSignal(line string) bool {
+	name, _, found := strings.Cut(line, ": ")
+	if !found || !strings.HasPrefix(name, "SIG") {
+		return strings.HasPrefix(line, "runtime/cgo: ")
+	}
+	return strings.TrimFunc(name, func(r rune) bool { return r >= 'A' && r <= 'Z' }) == ""
 }
 
 // lastWord returns the line that tells best why a program ended that wrote these to stderr: where its crash begins, or

@@ -39,6 +39,11 @@ func TestCrashIsKept(t *testing.T) {
 		{"runtime before", slices.Concat([]string{"runtime: out of memory", "fatal error: out of memory"}, trace), "runtime: out of memory", "runtime: out of memory", crashCount + 1 + tailCount},
 		{"runtime within", slices.Concat([]string{"fatal error: x"}, trace, []string{"runtime: g 7: odd"}, trace), "fatal error: x", "fatal error: x", crashCount + 1 + tailCount},
 		{"runtime long before", slices.Concat([]string{"runtime: note"}, trace, []string{"panic: x"}, trace), "panic: x", "panic: x", crashCount + 1 + tailCount},
+		{"signal", slices.Concat([]string{"SIGSEGV: segmentation violation", "PC=0x4336fd"}, trace, []string{"runtime: g 0: odd"}, trace), "SIGSEGV: segmentation violation",
+			"SIGSEGV: segmentation violation", crashCount + 1 + tailCount},
+		{"signal of C", slices.Concat([]string{"runtime/cgo: pthread_create failed", "SIGABRT: abort"}, trace), "runtime/cgo: pthread_create failed",
+			"runtime/cgo: pthread_create failed", crashCount + 1 + tailCount},
+		{"no signal", append([]string{"SIG-1: x"}, trace[:3]...), "goroutine 2", "SIG-1: x", 4},
 		{"not at the beginning", append([]string{"my panic: x", "a fatal error: y"}, trace[:3]...), "goroutine 2", "my panic: x", 5},
 	} {
 		var tl tail
