@@ -98,6 +98,7 @@ func beChild() (<-chan os.Signal, error) {
 		return nil, err
 	}
 	wakeAtDeath()
+	heedMemoryLimit()
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
 	if !signal.Ignored(syscall.SIGINT) { // as in a job that a shell runs in the background: then it stays so

@@ -108,7 +108,8 @@ func (p *Process) launch() error {
 		cmd.ExtraFiles = []*os.File{p.spec.Inherit}
 	}
 	pidfd := -1
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: p.spec.DeathSignal, PidFD: &pidfd}
+	limited := p.spec.Limits != Limits{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: p.spec.DeathSignal, PidFD: &pidfd, Ptrace: limited}
 
 	stdout, stderr, release, err := p.out.connect(p.spec)
 	defer release()
@@ -131,9 +132,16 @@ func (p *Process) launch() error {
 		}
 		p.pid = cmd.Process.Pid
 		cmd.Process.Release() // os/exec keeps a pidfd of its own, and would wait on a thread
-		if p.pidfd, err = watchable(pidfd, p.pid); err == nil {
-			children.add(p)
+		if p.pidfd, err = watchable(pidfd, p.pid); err != nil {
+			return
 		}
+		if limited {
+			if err = imposeAtBirth(p.pid, p.spec.Limits); err != nil {
+				p.undo()
+				return
+			}
+		}
+		children.add(p)
 	})
 	if err != nil {
 		p.out.abandon()

@@ -29,6 +29,13 @@ func watchable(pidfd, pid int) (*os.File, error) {
 	return os.NewFile(uintptr(pidfd), fmt.Sprintf("pidfd:%d", pid)), nil
 }
 
+// undo ends a process that must not run and that nobody knows of yet.
+func (p *Process) undo() {
+	unix.Kill(p.pid, unix.SIGKILL)
+	wait4(p.pid)
+	p.pidfd.Close()
+}
+
 // wait is the one waiter of this process.
 func (p *Process) wait() {
 	p.awaitDeath()

@@ -47,7 +47,11 @@ type Spec struct {
 	// process's own children do not get it, and a set-user-ID program clears it (prctl(2)).
 	DeathSignal syscall.Signal
 
-	Daemon  bool          // terminated, not awaited, when this process ends
+	Limits Limits // of memory and such; zero: those of this process
+
+	// Daemon: the process is terminated, not awaited, when this one ends, and may start none of its own if it runs an entry.
+	// What a daemonic process starts is daemonic too; that can only be the command of a task.
+	Daemon  bool
 	Command bool          // the command of a task: allowed in a daemonic process, and terminated like a daemon
 	Grace   time.Duration // between SIGTERM and SIGKILL in Stop; 0 is 5 s, negative is none at all
 }
@@ -70,7 +74,8 @@ func (s Spec) prepared() (Spec, error) {
 	if s.DeathSignal == 0 {
 		s.DeathSignal = syscall.SIGKILL
 	}
-	if err := errors.Join(s.Stdout.check("stdout"), s.Stderr.check("stderr"), s.checkDir()); err != nil {
+	s.Daemon = s.Daemon || daemonProcess
+	if err := errors.Join(s.Stdout.check("stdout"), s.Stderr.check("stderr"), s.checkDir(), s.Limits.check()); err != nil {
 		return s, err
 	}
 	var err error

@@ -55,6 +55,8 @@ func checkEntrySpec(s Spec) error {
 		return errors.New("an entry's process has no descriptor to inherit: put the file into its argument")
 	case s.Command:
 		return errors.New("an entry is no command of a task")
+	case s.Limits.AddressSpace != 0:
+		return errors.New("limit of address space: for commands only; limit the memory of a Go program")
 	}
 	return nil
 }
