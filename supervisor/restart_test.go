@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -54,6 +55,80 @@ func TestRestartPolicyForgets(t *testing.T) {
 		failures, after, giveUp = p.next(append(failures, now), now)
 		if giveUp || after > 2*p.min || len(failures) > 3 {
 			t.Fatalf("one failure every %v: %d count, after %v, give up %v", p.period/3, len(failures), after, giveUp)
+		}
+	}
+}
+
+// What a Supervisor does about an end, by rule and exit: OTP's supervisor.erl, do_restart and add_restart.
+func TestRestartDecisions(t *testing.T) {
+	const s = time.Second
+	p := restartPolicy{intensity: 3, period: 10 * s, min: s, max: 5 * s, stable: 20 * s}
+	none := restartPolicy{intensity: 0, period: 10 * s, min: s, max: 5 * s, stable: 20 * s}
+	clean, failed, killed, lost := Exit{}, Exit{Code: 1}, Exit{Signal: 9}, Exit{Lost: true}
+	now := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name   string
+		policy restartPolicy
+		ago    []time.Duration // earlier restarts
+		row    int
+		end    childEnd
+		want   verdict
+		left   int // restarts that count
+		then   int // row
+	}{
+		{"permanent, clean", p, nil, 0, childEnd{Permanent, clean, false, s}, verdict{doRestart, 0}, 1, 1},
+		{"permanent, failed", p, nil, 0, childEnd{Permanent, failed, false, s}, verdict{doRestart, 0}, 1, 1},
+		{"permanent, killed", p, nil, 0, childEnd{Permanent, killed, false, s}, verdict{doRestart, 0}, 1, 1},
+		{"transient, clean", p, nil, 0, childEnd{Transient, clean, false, s}, verdict{doNothing, 0}, 0, 0},
+		{"transient, failed", p, nil, 0, childEnd{Transient, failed, false, s}, verdict{doRestart, 0}, 1, 1},
+		{"transient, killed", p, nil, 0, childEnd{Transient, killed, false, s}, verdict{doRestart, 0}, 1, 1},
+		{"transient, nobody knows how", p, nil, 0, childEnd{Transient, lost, false, s}, verdict{doRestart, 0}, 1, 1},
+		{"transient, clean before it was ready", p, nil, 0, childEnd{Transient, clean, true, 0}, verdict{doRestart, 0}, 1, 1},
+		{"temporary, clean", p, nil, 0, childEnd{Temporary, clean, false, s}, verdict{doNothing, 0}, 0, 0},
+		{"temporary, killed", p, nil, 0, childEnd{Temporary, killed, false, s}, verdict{doNothing, 0}, 0, 0},
+		{"temporary, not started", p, nil, 0, childEnd{Temporary, clean, true, 0}, verdict{doNothing, 0}, 0, 0},
+
+		{"the second in a row", p, []time.Duration{s}, 1, childEnd{Permanent, killed, false, s}, verdict{doRestart, s}, 2, 2},
+		{"the third in a row", p, []time.Duration{2 * s, s}, 2, childEnd{Permanent, killed, false, s}, verdict{doRestart, 2 * s}, 3, 3},
+		{"too many", p, []time.Duration{3 * s, 2 * s, s}, 3, childEnd{Permanent, killed, false, s}, verdict{doGiveUp, 0}, 4, 4},
+		{"too many, of others", p, []time.Duration{3 * s, 2 * s, s}, 0, childEnd{Permanent, killed, false, s}, verdict{doGiveUp, 0}, 4, 1},
+		{"too many of others, but no restart", p, []time.Duration{3 * s, 2 * s, s}, 0, childEnd{Transient, clean, false, s}, verdict{doNothing, 0}, 3, 0},
+		{"many, but not in the period", p, []time.Duration{12 * s, 11 * s, 10 * s}, 3, childEnd{Permanent, killed, false, s}, verdict{doRestart, 4 * s}, 1, 4},
+		{"many in a row: the back-off has a limit", p, nil, 100, childEnd{Permanent, killed, false, s}, verdict{doRestart, 5 * s}, 1, 101},
+		{"none is borne", none, nil, 0, childEnd{Permanent, killed, false, s}, verdict{doGiveUp, 0}, 1, 1},
+		{"none is borne, and none is needed", none, nil, 0, childEnd{Transient, clean, false, s}, verdict{doNothing, 0}, 0, 0},
+
+		{"after a stable run", p, nil, 100, childEnd{Permanent, killed, false, 20 * s}, verdict{doRestart, 0}, 1, 1},
+		{"after a run that was almost stable", p, nil, 2, childEnd{Permanent, killed, false, 20*s - 1}, verdict{doRestart, 2 * s}, 1, 3},
+		{"silent after a stable run", p, nil, 2, childEnd{Permanent, killed, true, 20 * s}, verdict{doRestart, 0}, 1, 1},
+		{"the clock was set back", p, []time.Duration{-3 * s, -2 * s, -s}, 0, childEnd{Permanent, killed, false, s}, verdict{doGiveUp, 0}, 4, 1},
+	} {
+		h := history{row: c.row}
+		for _, d := range c.ago {
+			h.restarts = append(h.restarts, now.Add(-d))
+		}
+		before := slices.Clone(h.restarts)
+		got, v := c.policy.decide(h, c.end, now)
+		if v != c.want || len(got.restarts) != c.left || got.row != c.then {
+			t.Errorf("%s: %+v, %d count, %d in a row; want %+v, %d, %d", c.name, v, len(got.restarts), got.row, c.want, c.left, c.then)
+		}
+		if !slices.Equal(before, h.restarts) {
+			t.Errorf("%s: the history that was handed in has changed", c.name)
+		}
+	}
+}
+
+// A child that fails now and then, for years, is borne, at no growing cost.
+func TestHistoryForgets(t *testing.T) {
+	p := defaultRestart
+	var h history
+	now := time.Now()
+	for range 10000 {
+		var v verdict
+		now = now.Add(p.stable)
+		h, v = p.decide(h, childEnd{rule: Permanent, ran: p.stable}, now)
+		if (v != verdict{doRestart, 0}) || len(h.restarts) > 2 {
+			t.Fatalf("%+v, %d count", v, len(h.restarts))
 		}
 	}
 }
