@@ -19,8 +19,8 @@ var (
 	// ErrTerminated: the pool was told to end now.
 	ErrTerminated = errors.New("supervisor: pool was terminated")
 
-	// ErrRestartLimit: worker processes ended before they were ready, too often to go
-	// on. The text has the end of the last one.
+	// ErrRestartLimit: worker processes of a pool ended before they were ready, or children of a
+	// Supervisor ended, too often to go on. The text has the end of the last one.
 	ErrRestartLimit = errors.New("supervisor: worker does not start")
 
 	// ErrProtocol: a worker said something that PROTOCOL.md does not allow there.

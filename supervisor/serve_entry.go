@@ -188,10 +188,14 @@ var running atomic.Pointer[parent]
 
 var readyOnce sync.Once
 
-// Ready tells the parent of an entry's process that the entry does now what it is there for: that it listens, say. See
-// [Process.Ready]. It returns at once; once is enough. In other processes it does nothing.
+// Ready tells the parent of an entry's process that the entry does now what it is there for: that it listens, say (see
+// [Process.Ready]); and the Supervisor of any process that is to say so (Readiness.Notify). Once is enough. Where nobody asks it
+// does nothing. It returns at once; when a Supervisor does not listen, after a second.
 func Ready() {
-	if p := running.Load(); p != nil {
-		readyOnce.Do(func() { go sayReady(p.conn, nil) }) // a parent that is gone does not care
-	}
+	readyOnce.Do(func() {
+		if p := running.Load(); p != nil {
+			go sayReady(p.conn, nil) // a parent that is gone does not care
+		}
+		notify("READY=1")
+	})
 }
