@@ -83,15 +83,21 @@ func stopChildren(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// endChildren ends all children, daemons or not, because this process was told to end. Each has grace, and pools are no
-// exception.
+// endChildren ends all children, daemons or not, because this process was told to end. Each has grace, and pools and
+// Supervisors are no exception.
 func endChildren(ctx context.Context, grace time.Duration) error {
 	for _, p := range pools.list() {
 		p.Terminate() // and starts nobody any more
 	}
+	for _, s := range supervisors.list() {
+		s.Terminate()
+	}
 	err := stopEach(ctx, ActiveChildren(), grace)
 	for _, p := range pools.list() {
 		p.Kill()
+	}
+	for _, s := range supervisors.list() {
+		s.Kill()
 	}
 	return err
 }

@@ -23,6 +23,7 @@ var exitGrace = defaultGrace
 //
 //   - the goroutines of [Go] are waited for;
 //   - pools that are open are terminated, and daemonic children: they are not awaited;
+//   - Supervisors end, and with them their children, each within its own grace;
 //   - the other children are joined, however long that takes;
 //   - finalizers (AtExit) run, last registered first, for five seconds at most;
 //   - the status is 0, or an ExitCode, or 1 for any other error, which is printed.
@@ -51,6 +52,7 @@ func atExit(err error) int {
 	for _, p := range pools.list() {
 		p.Terminate()
 	}
+	supervisors.end()
 	for _, p := range pools.list() {
 		p.Join(context.Background())
 	}
