@@ -33,7 +33,7 @@ var (
 	// Keeps so many bytes in memory.
 	taskGrow = supervisor.NewTask("grow", func(_ context.Context, n int) (int, error) {
 		ballast = touched(n)
-		return n, nil
+		return len(ballast), nil
 	})
 	taskNap = supervisor.NewTask("nap", func(_ context.Context, ms int) (int, error) {
 		time.Sleep(time.Duration(ms) * time.Millisecond)
