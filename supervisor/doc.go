@@ -53,6 +53,8 @@
 //	r.get(timeout)                    Future.Get(ctx)
 //	asyncio.gather, return_exceptions Gather, GatherAll; Group, which is a Future itself
 //	futures.wait, as_completed        Wait(ctx, FirstCompleted, f…), AsCompleted(ctx, f…)
+//	ThreadPoolExecutor, submit, map   NewExecutor, Submit(ctx, ex, f), Map(ctx, ex, args, f): the same Future
+//	threading.Timer, call_later       SubmitAfter, SubmitAt
 //	RemoteTraceback                   proto.Fault: Kind, Text, Stack
 //	WorkerLostError, a hang           WorkerDiedError: which, how, and its last words
 //	pool.close(); pool.join()         Pool.Close
