@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,18 +24,19 @@ import (
 type squall struct {
 	Tools tools
 	Block *Block
-	Me    int // 0 to 3
+	Me    int // 0 to 3; in a soak there are more
 	Seed  uint64
 }
 
 // The words of the block of a storm. Each process has its own beat and pid.
 const (
 	wordBeat  = 0 // how often the process has come round
-	wordPid   = 4
-	wordWrong = 8 // what was seen that must not be
-	wordKind  = 10
+	wordPid   = 8
+	wordWrong = 16 // what was seen that must not be
+	wordKind  = 18
 
-	stormWords = 40
+	stormMost  = 8 // numbers, Me
+	stormWords = 48
 )
 
 func (s *squall) word(i int) *atomic.Uint64 { return s.Block.Word(i) }
@@ -45,7 +47,8 @@ func (s *squall) wrong(format string, args ...any) {
 	}
 }
 
-// storms says what each kind of process does in one round.
+// storms says what each kind of process does in one round. An error that is late says
+// that it gave up, and nothing else has happened.
 var storms = map[string]func(s *squall, random *rand.Rand) error{
 	"rlock":     rlockRound,
 	"semaphore": semaphoreRound,
@@ -64,7 +67,7 @@ func init() {
 			s.word(wordPid + s.Me).Store(uint64(os.Getpid()))
 			random := rand.New(rand.NewPCG(s.Seed, 0))
 			for {
-				if err := round(&s, random); err != nil {
+				if err := round(&s, random); err != nil && !late(err) {
 					return err
 				}
 				s.word(wordBeat + s.Me).Add(1)
@@ -202,12 +205,13 @@ func (w *weather) end() {
 	}
 }
 
-// sometimes returns a context that ends soon, now and then.
+// sometimes returns a context that ends soon, now and then. It names an owner of its own.
 func sometimes(yes bool, random *rand.Rand) (context.Context, context.CancelFunc) {
+	ctx := WithOwner(context.Background())
 	if yes && random.IntN(4) == 0 {
-		return context.WithTimeout(context.Background(), time.Duration(random.IntN(300))*time.Microsecond)
+		return context.WithTimeout(ctx, time.Duration(random.IntN(300))*time.Microsecond)
 	}
-	return context.WithCancel(context.Background())
+	return context.WithCancel(ctx)
 }
 
 func late(err error) bool { return err == context.DeadlineExceeded }
@@ -225,8 +229,8 @@ func rlockRound(s *squall, random *rand.Rand) error {
 	var held []RHeld
 	for range 1 + random.IntN(3) {
 		h, err := s.Tools.RLock.Acquire(ctx)
-		if late(err) && len(held) == 0 {
-			return nil
+		if late(err) && len(held) > 0 {
+			s.wrong("late for a lock that is held")
 		}
 		if err != nil {
 			return err
@@ -291,21 +295,18 @@ func semaphoreRound(s *squall, random *rand.Rand) error {
 	sem := s.Tools.Semaphore
 	if random.IntN(4) == 0 {
 		if ok, err := sem.TryAcquire(); !ok {
-			return err
+			return cmp.Or(err, context.DeadlineExceeded)
 		}
 	} else {
 		ctx, cancel := sometimes(true, random)
 		err := sem.Acquire(ctx)
 		cancel()
-		if late(err) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
 	}
 	me := uint64(1) << s.Me
-	var pids [4]uint64 // from before: a later one did not set the bit
+	var pids [stormMost]uint64 // from before: a later one did not set the bit
 	for i := range pids {
 		pids[i] = s.word(wordPid + i).Load()
 	}
@@ -324,9 +325,9 @@ func semaphoreRound(s *squall, random *rand.Rand) error {
 }
 
 // crowded: the dead have left their bits behind, which do not count.
-func (s *squall) crowded(in uint64, pids [4]uint64) {
+func (s *squall) crowded(in uint64, pids [stormMost]uint64) {
 	living := 0
-	for i := range 4 {
+	for i := range pids {
 		if in>>i&1 != 0 && (i == s.Me || running(int(pids[i]))) {
 			living++
 		}
@@ -384,10 +385,7 @@ func eventRound(s *squall, random *rand.Rand) error {
 	}
 	ctx, cancel := sometimes(true, random)
 	defer cancel()
-	if err := e.Wait(ctx); !late(err) {
-		return err
-	}
-	return nil
+	return e.Wait(ctx)
 }
 
 func TestEventRandomKills(t *testing.T) {
@@ -437,9 +435,6 @@ func conditionRound(s *squall, random *rand.Rand) error {
 	defer cancel()
 	k := s.Tools
 	h, err := k.Condition.Lock().Acquire(ctx)
-	if late(err) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -454,7 +449,6 @@ func conditionRound(s *squall, random *rand.Rand) error {
 		err := mine.Wait(ctx)
 		if late(err) {
 			s.mend(ctx, h)
-			return nil
 		}
 		if err != nil {
 			return err
@@ -544,7 +538,7 @@ func barrierRound(s *squall, random *rand.Rand) error {
 	})
 	if errors.Is(err, ErrBarrier) || late(err) {
 		time.Sleep(50 * time.Microsecond) // it is for the test to mend it
-		return nil
+		return context.DeadlineExceeded
 	}
 	if err != nil {
 		return err
@@ -552,7 +546,7 @@ func barrierRound(s *squall, random *rand.Rand) error {
 	// Nobody can begin the next round without this one.
 	n := s.word(barrierRounds).Load()
 	bit := uint64(1) << place
-	if before := s.word(barrierPlaces + int(n%8)).Or(bit); before&bit != 0 || place > 3 {
+	if before := s.word(barrierPlaces + int(n%8)).Or(bit); before&bit != 0 || place >= s.Tools.Barrier.Parties() {
 		s.wrong("place %d again in round %d", place, n)
 	}
 	return nil
