@@ -21,6 +21,8 @@ type tools struct {
 	Condition *Condition
 	Full      *Condition // with the same lock
 	Barrier   *Barrier
+	Number    *Value[int64]
+	Sums      *Value[stormSums]
 }
 
 // The helper "actor" gets its tools and then does what it is told, and answers.
@@ -204,6 +206,12 @@ func (a *acting) close() {
 	}
 	if a.Barrier != nil {
 		all = append(all, a.Barrier)
+	}
+	if a.Number != nil {
+		all = append(all, a.Number)
+	}
+	if a.Sums != nil {
+		all = append(all, a.Sums)
 	}
 	for _, x := range all {
 		x.Close()

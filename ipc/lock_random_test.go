@@ -30,6 +30,7 @@ func contender(c *Conn) error {
 	if err := c.Recv(context.Background(), &x); err != nil {
 		return err
 	}
+	endWith(c)
 	random := rand.New(rand.NewPCG(x.Seed, 0))
 	for {
 		ctx, cancel := context.Background(), func() {}
@@ -76,14 +77,6 @@ func inside(b *Block, h holding) {
 	b.Word(blockInside).Store(0)
 }
 
-func startContender(t *testing.T, x contest) *child {
-	t.Helper()
-	x.Seed = rand.Uint64()
-	c := start(t, "contender")
-	c.send(x)
-	return c
-}
-
 // rounds is how many rounds a random test has: few in `go test`, as many as asked
 // for in scripts/stress.sh.
 func rounds(t *testing.T, few int) int {
@@ -98,10 +91,11 @@ func rounds(t *testing.T, few int) int {
 }
 
 // One of four processes is killed, or stopped for a moment, at a random moment,
-// again and again, while all contend.
+// again and again, while all contend; and at first the one that made the lock.
 func TestLockRandomKills(t *testing.T) {
 	checkLeaks(t)
-	l := newTestLock(t, LockOptions{})
+	f, k := found(t, founding{})
+	l, strangers := k.Tools.Lock, newNest(t)
 	block, err := NewBlock(8)
 	if err != nil {
 		t.Fatal(err)
@@ -109,9 +103,16 @@ func TestLockRandomKills(t *testing.T) {
 	defer block.Close()
 	x := contest{Lock: l, Block: block, Cancel: true}
 	var procs [4]*child
-	for i := range procs {
-		procs[i] = startContender(t, x)
+	contend := func(i int) {
+		x.Seed = rand.Uint64()
+		procs[i] = strangers.startMixed(i, "contender")
+		procs[i].send(x)
 	}
+	for i := range procs {
+		contend(i)
+	}
+	f.kill()
+	f.Close()
 	n := rounds(t, 60)
 	for range n {
 		time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond) // the random moment
@@ -125,7 +126,7 @@ func TestLockRandomKills(t *testing.T) {
 		procs[i].kill()
 		procs[i].Close()
 		mustProgress(t, l, block, procs[i].cmd.Process.Pid, false)
-		procs[i] = startContender(t, x)
+		contend(i)
 	}
 	if wrong := block.Word(blockWrong).Load(); wrong != 0 {
 		t.Errorf("exclusion violated %d times", wrong)

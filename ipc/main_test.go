@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A helper is what the test binary does when it is started as a second process:
@@ -35,8 +33,7 @@ func runHelper(name string) int {
 		fmt.Fprintf(os.Stderr, "no helper %q\n", name)
 		return 2
 	}
-	syscall.CloseOnExec(3)
-	c, err := NewConn(os.NewFile(3, "test"), ConnOptions{Name: "test"})
+	c, err := connToTest()
 	if err == nil {
 		err = f(c)
 	}
@@ -45,6 +42,25 @@ func runHelper(name string) int {
 		return 1
 	}
 	return 0
+}
+
+// connToTest is over the descriptor that the test gave, or a stranger's own.
+func connToTest() (*Conn, error) {
+	if path := os.Getenv(dialEnv); path != "" {
+		return Dial(context.Background(), path, ConnOptions{Name: "test"})
+	}
+	syscall.CloseOnExec(3)
+	return NewConn(os.NewFile(3, "test"), ConnOptions{Name: "test"})
+}
+
+// endWith ends this process when the test ends, or closes its end of c. It is for helpers
+// that do not receive any more.
+func endWith(c *Conn) {
+	go func() {
+		var never string
+		c.Recv(context.Background(), &never)
+		os.Exit(0)
+	}()
 }
 
 // deadline is for everything that must happen at all; nothing is expected to take
@@ -56,6 +72,7 @@ type child struct {
 	t testing.TB
 	*Conn
 	cmd  *exec.Cmd
+	nest *nest // whose child it is, if not ours
 	dead bool
 }
 
@@ -91,14 +108,24 @@ func start(t testing.TB, name string) *child {
 
 // kill kills the process and waits for its end.
 func (c *child) kill() {
-	c.cmd.Process.Signal(syscall.SIGKILL)
-	c.cmd.Wait()
+	syscall.Kill(c.cmd.Process.Pid, syscall.SIGKILL)
+	c.wait()
+}
+
+// wait waits for the end of the process, and returns how it ended.
+func (c *child) wait() (err error) {
+	c.t.Helper()
 	c.dead = true
+	if c.nest != nil {
+		_, err = c.nest.order(nestOrder{Reap: c.cmd.Process.Pid})
+		return err
+	}
+	return c.cmd.Wait()
 }
 
 func (c *child) signal(s syscall.Signal) {
 	c.t.Helper()
-	if err := c.cmd.Process.Signal(s); err != nil {
+	if err := syscall.Kill(c.cmd.Process.Pid, s); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -106,15 +133,14 @@ func (c *child) signal(s syscall.Signal) {
 // stop stops the process and waits until all its threads have stopped.
 func (c *child) stop() {
 	c.t.Helper()
-	c.signal(syscall.SIGSTOP)
-	for {
-		err := unix.Waitid(unix.P_PID, c.cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
-		if err == nil {
-			return
-		}
-		if err != unix.EINTR {
-			c.t.Fatalf("wait for the process to stop: %v", err)
-		}
+	err := error(nil)
+	if c.nest != nil {
+		_, err = c.nest.order(nestOrder{Stop: c.cmd.Process.Pid})
+	} else {
+		err = stopAndSee(c.cmd.Process.Pid)
+	}
+	if err != nil {
+		c.t.Fatalf("stop a process: %v", err)
 	}
 }
 

@@ -145,29 +145,31 @@ func (s *queueStorm) look(b []byte, last map[uint32]uint32) {
 
 func TestQueueRandomKills(t *testing.T) {
 	checkLeaks(t)
-	q := newTestQueue[[]byte](t, QueueOptions{Bytes: 64 << 10})
-	stormOfQueues(t, queueStorm{Queue: q})
+	stormOfQueues(t, founding{Options: QueueOptions{Bytes: 64 << 10}})
 }
 
 func TestQueueOfItemsRandomKills(t *testing.T) {
 	checkLeaks(t)
-	q := newTestQueue[[]byte](t, QueueOptions{Bytes: 64 << 10, Items: 5})
-	stormOfQueues(t, queueStorm{Queue: q})
+	stormOfQueues(t, founding{Options: QueueOptions{Bytes: 64 << 10, Items: 5}})
 }
 
 func TestJoinableQueueRandomKills(t *testing.T) {
 	checkLeaks(t)
 	for _, redeliver := range []bool{false, true} {
-		q := newTestJoinable[[]byte](t, QueueOptions{Bytes: 64 << 10, Redeliver: redeliver})
-		stormOfQueues(t, queueStorm{Joins: q, Redeliver: redeliver})
+		stormOfQueues(t, founding{Options: QueueOptions{Bytes: 64 << 10, Redeliver: redeliver}, Joinable: true})
 	}
 }
 
 // stormOfQueues has two processes put and two get. One of them is killed, or stopped
 // for a moment, at a random moment, again and again. In the end every item was seen
-// once, or is lost only with the consumer that had taken it.
-func stormOfQueues(t *testing.T, s queueStorm) {
+// once, or is lost only with the consumer that had taken it. The process that made the
+// queue is killed at first, and one of the producers and one of the consumers are
+// strangers.
+func stormOfQueues(t *testing.T, o founding) {
 	n := rounds(t, 40)
+	f, k := found(t, o)
+	s := queueStorm{Queue: k.Queue, Joins: k.Joins, Redeliver: o.Options.Redeliver}
+	strangers := newNest(t)
 	var err error
 	if s.Seen, err = NewArray[uint32]("", (n+4)*stormItems); err != nil {
 		t.Fatal(err)
@@ -182,13 +184,13 @@ func stormOfQueues(t *testing.T, s queueStorm) {
 	}
 	defer s.Block.Close()
 	producers, killed := 0, 0
-	start := func(get bool) *child {
+	start := func(i int) *child {
 		w := s
-		w.Get, w.ID, w.Seed = get, producers, rand.Uint64()
-		if !get {
+		w.Get, w.ID, w.Seed = i%2 == 0, producers, rand.Uint64()
+		if !w.Get {
 			producers++
 		}
-		c := start(t, "queue storm")
+		c := strangers.startMixed(i/2, "queue storm")
 		c.send(w)
 		return c
 	}
@@ -196,8 +198,10 @@ func stormOfQueues(t *testing.T, s queueStorm) {
 	var ids [4]int // of producers
 	for i := range procs {
 		ids[i] = producers
-		procs[i] = start(i%2 == 0)
+		procs[i] = start(i)
 	}
+	f.kill()
+	f.Close()
 	// busy tells whether a producer lives that still has a lot to put.
 	busy := func() bool {
 		for i, c := range procs {
@@ -234,7 +238,7 @@ func stormOfQueues(t *testing.T, s queueStorm) {
 			t.Fatalf("round %d: the queue stands still after a death", round)
 		}
 		ids[i] = producers
-		procs[i] = start(i%2 == 0)
+		procs[i] = start(i)
 	}
 	for i := range procs {
 		if i%2 != 0 {
@@ -263,10 +267,9 @@ func (s *queueStorm) settle(t *testing.T, consumers ...*child) {
 		if err := c.Recv(within(t), &s); err == context.DeadlineExceeded {
 			t.Fatalf("a consumer does not end, with %d items left", q.Len())
 		}
-		if err := c.cmd.Wait(); err != nil {
+		if err := c.wait(); err != nil {
 			t.Errorf("a consumer: %v", err)
 		}
-		c.dead = true
 		c.Close()
 	}
 	if q.Len() != 0 || !q.Empty() {

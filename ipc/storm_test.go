@@ -18,7 +18,8 @@ import (
 
 // A storm is four processes that use one object, of which one is killed, or stopped for
 // a moment, at a random moment, again and again. The object was made by a fifth one,
-// which is killed as well: nobody who is left has anything to do with it.
+// which is killed as well: nobody who is left has anything to do with it. And two of the
+// four are strangers to the others; see nest.
 
 // A squall is what one process of a storm gets.
 type squall struct {
@@ -26,6 +27,7 @@ type squall struct {
 	Block *Block
 	Me    int // 0 to 3; in a soak there are more
 	Seed  uint64
+	Calm  bool // never gives up
 }
 
 // The words of the block of a storm. Each process has its own beat and pid.
@@ -55,6 +57,7 @@ var storms = map[string]func(s *squall, random *rand.Rand) error{
 	"event":     eventRound,
 	"condition": conditionRound,
 	"barrier":   barrierRound,
+	"value":     valueRound,
 }
 
 func init() {
@@ -64,6 +67,7 @@ func init() {
 			if err := c.Recv(context.Background(), &s); err != nil {
 				return err
 			}
+			endWith(c)
 			s.word(wordPid + s.Me).Store(uint64(os.Getpid()))
 			random := rand.New(rand.NewPCG(s.Seed, 0))
 			for {
@@ -74,41 +78,6 @@ func init() {
 			}
 		}
 	}
-	helpers["founder"] = founder
-}
-
-// founder makes one of each kind and gives them away.
-func founder(c *Conn) error {
-	var k tools
-	var err error
-	make := func(f func() error) {
-		if err == nil {
-			err = f()
-		}
-	}
-	make(func() (err error) { k.RLock, err = NewRLock("r"); return })
-	make(func() (err error) {
-		k.Semaphore, err = NewSemaphore(SemaphoreOptions{Permits: stormPermits})
-		return
-	})
-	make(func() (err error) { k.Event, err = NewEvent("e"); return })
-	make(func() (err error) { k.Condition, err = NewCondition("c", nil); return })
-	make(func() (err error) { k.Full, err = NewCondition("full", k.Condition.Lock()); return })
-	make(func() (err error) { k.Barrier, err = NewBarrier("b", 4); return })
-	if err != nil {
-		return err
-	}
-	if err := c.Send(context.Background(), k); err != nil {
-		return err
-	}
-	// It holds what it can, so that its death matters.
-	k.RLock.Acquire(context.Background())
-	k.Semaphore.Acquire(context.Background())
-	if err := c.Send(context.Background(), "founded"); err != nil {
-		return err
-	}
-	var never string
-	return c.Recv(context.Background(), &never)
 }
 
 // weather is a storm as the test sees it.
@@ -117,6 +86,7 @@ type weather struct {
 	kind  string
 	k     tools
 	block *Block
+	nest  *nest
 	procs [4]*child
 	kills int
 }
@@ -129,11 +99,8 @@ func newWeather(t *testing.T, kind string) *weather {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { block.Close() })
-	w := &weather{t: t, kind: kind, block: block}
-	f := start(t, "founder")
-	w.k = recv[tools](f)
-	t.Cleanup(func() { (&acting{tools: w.k}).close() })
-	f.expect("founded")
+	f, k := found(t, founding{})
+	w := &weather{t: t, kind: kind, k: k.Tools, block: block, nest: newNest(t)}
 	for i := range w.procs {
 		w.spawn(i)
 	}
@@ -147,7 +114,7 @@ func (w *weather) spawn(i int) {
 	if w.kind == "semaphore" {
 		w.block.Word(semInside).And(^(uint64(1) << i)) // of the dead
 	}
-	w.procs[i] = start(w.t, "storm "+w.kind)
+	w.procs[i] = w.nest.startMixed(i, "storm "+w.kind)
 	w.procs[i].send(squall{Tools: w.k, Block: w.block, Me: i, Seed: rand.Uint64()})
 }
 
@@ -224,7 +191,7 @@ const (
 )
 
 func rlockRound(s *squall, random *rand.Rand) error {
-	ctx, cancel := sometimes(true, random)
+	ctx, cancel := sometimes(!s.Calm, random)
 	defer cancel()
 	var held []RHeld
 	for range 1 + random.IntN(3) {
@@ -298,7 +265,7 @@ func semaphoreRound(s *squall, random *rand.Rand) error {
 			return cmp.Or(err, context.DeadlineExceeded)
 		}
 	} else {
-		ctx, cancel := sometimes(true, random)
+		ctx, cancel := sometimes(!s.Calm, random)
 		err := sem.Acquire(ctx)
 		cancel()
 		if err != nil {
@@ -314,8 +281,8 @@ func semaphoreRound(s *squall, random *rand.Rand) error {
 	if bits.OnesCount64(in) > stormPermits {
 		s.crowded(in, pids)
 	}
-	for range random.IntN(100) {
-		runtime.Gosched()
+	for range random.IntN(2000) {
+		s.word(semInside).Load()
 	}
 	s.word(semInside).And(^me)
 	if v := sem.Value(); v > stormPermits-1 {
@@ -383,7 +350,7 @@ func eventRound(s *squall, random *rand.Rand) error {
 	case 1, 2:
 		return e.Clear()
 	}
-	ctx, cancel := sometimes(true, random)
+	ctx, cancel := sometimes(!s.Calm, random)
 	defer cancel()
 	return e.Wait(ctx)
 }
@@ -431,7 +398,7 @@ const (
 )
 
 func conditionRound(s *squall, random *rand.Rand) error {
-	ctx, cancel := sometimes(true, random)
+	ctx, cancel := sometimes(!s.Calm, random)
 	defer cancel()
 	k := s.Tools
 	h, err := k.Condition.Lock().Acquire(ctx)
@@ -523,7 +490,7 @@ const (
 
 func barrierRound(s *squall, random *rand.Rand) error {
 	ctx, cancel := context.WithCancel(context.Background())
-	if random.IntN(50) == 0 {
+	if !s.Calm && random.IntN(50) == 0 {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(random.IntN(300))*time.Microsecond)
 	}
 	defer cancel()
@@ -531,7 +498,7 @@ func barrierRound(s *squall, random *rand.Rand) error {
 		n := s.word(barrierRounds).Load() + 1
 		s.word(barrierPlaces + int(n%8)).Store(0)
 		s.word(barrierRounds).Store(n)
-		if random.IntN(50) == 0 {
+		if !s.Calm && random.IntN(50) == 0 {
 			return errors.New("no")
 		}
 		return nil
@@ -575,4 +542,76 @@ func TestBarrierRandomKills(t *testing.T) {
 		}
 	})
 	w.end()
+}
+
+// Value: numbers that belong together, changed in one step; and one that is changed in
+// two, under the lock of the value.
+
+type stormSums struct {
+	Of  [4]int64
+	All int64
+}
+
+func (v stormSums) wrong() bool { return v.Of[0]+v.Of[1]+v.Of[2]+v.Of[3] != v.All }
+
+const (
+	valueToken = wordKind
+	valueAdded = wordKind + 1 // by each process
+)
+
+func valueRound(s *squall, random *rand.Rand) error {
+	ctx, cancel := sometimes(!s.Calm, random)
+	defer cancel()
+	n := s.Tools.Number
+	h, err := n.Lock().Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	if last := s.word(valueToken).Swap(h.Token()); last >= h.Token() {
+		s.wrong("token %d after %d", h.Token(), last)
+	}
+	v := n.Get()
+	if err := n.Set(v + 1); err != nil {
+		return err
+	}
+	if now := n.Get(); now != v+1 {
+		s.wrong("value %d after %d, with the lock held", now, v)
+	}
+	if err := h.Release(); err != nil {
+		return err
+	}
+	sums, err := s.Tools.Sums.Update(func(v stormSums) stormSums {
+		v.Of[s.Me%len(v.Of)]++
+		v.All++
+		return v
+	})
+	if sums.wrong() || s.Tools.Sums.Get().wrong() {
+		s.wrong("torn value %v", sums)
+	}
+	s.word(valueAdded + s.Me).Add(1)
+	return err
+}
+
+func TestValueRandomKills(t *testing.T) {
+	checkLeaks(t)
+	w := newWeather(t, "value")
+	w.rage(40, func(stopped int) {
+		if stopped < 0 {
+			w.goOn(-1, nil)
+		}
+		if v := w.k.Sums.Get(); v.wrong() {
+			t.Fatalf("torn value %v", v)
+		}
+	})
+	w.end()
+	// Who is killed may have added and not counted it.
+	sums, kills := w.k.Sums.Get(), int64(w.kills+len(w.procs))
+	for i, n := range sums.Of {
+		if added := int64(w.block.Word(valueAdded + i).Load()); n < added || n > added+kills {
+			t.Errorf("process %d has added %d times, and the sum is %d", i, added, n)
+		}
+	}
+	if n := w.k.Number.Get(); n < sums.All || n > sums.All+kills {
+		t.Errorf("the number is %d, the sum %d, with %d kills", n, sums.All, kills)
+	}
 }
