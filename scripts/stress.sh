@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # What is too long for go test.
 #
-#   scripts/stress.sh [ROUNDS]       the tests that kill, ROUNDS (default 1000) of each, also on one
-#                                    processor and beside a load; then pool
-#   scripts/stress.sh pool [SPAN]    a pool in chaos for SPAN (default 5m), and at its limits
+#   scripts/stress.sh [ROUNDS [SPAN]] the tests that kill, ROUNDS (default 1000) of each, also on one
+#                                     processor and beside a load; then soak and pool; and every test
+#                                     again and again
+#   scripts/stress.sh soak [SPAN]     every primitive, beside a load, with a watchdog for lost wake-ups,
+#                                     for SPAN (default 5m) on one processor and as long on all
+#   scripts/stress.sh pool [SPAN]     a pool in chaos for SPAN (default 5m), and at its limits
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,24 +33,44 @@ pool() {
 	MULTIPROC_SCALE=1 go test -count=1 -timeout 60m -run 'Scale' -v ./supervisor
 }
 
-if [ "${1:-}" = pool ]; then
-	pool "${2:-5m}"
+# With kill points, for then the sleepers can be told not to look again by themselves.
+soak() {
+	step "every primitive: lost wake-ups, beside a load, for $1 on one processor and on all"
+	soaker=$(mktemp -d)
+	trap 'rm -rf "$soaker"' EXIT
+	go test -tags killpoints -c -o "$soaker/ipc.test" ./ipc
+	export MULTIPROC_SOAK=$1
+	load taskset -c 0 "$soaker/ipc.test" -test.timeout 0 -test.run '^TestSoak$' -test.v
+	load "$soaker/ipc.test" -test.timeout 0 -test.run '^TestSoak$' -test.v
+	unset MULTIPROC_SOAK
+}
+
+case "${1:-}" in
+pool | soak)
+	"$1" "${2:-5m}"
 	step done
 	exit
-fi
+	;;
+esac
 
 rounds=${1:-1000}
-tenth=$((rounds / 10))
+span=${2:-5m}
+tenth=$(((rounds + 9) / 10))
+few=$(((rounds + 99) / 100))
+half=$(((few + 1) / 2))
 
-step "the lock: $rounds random kills, plain, on one processor, beside a load"
+step "every primitive: $rounds random kills, plain, on one processor, beside a load"
 export MULTIPROC_ROUNDS=$rounds
 go test -count=1 -timeout 60m -run 'RandomKills' -v ./ipc
 GOMAXPROCS=1 go test -count=1 -timeout 60m -run 'RandomKills' -v ./ipc
 load go test -count=1 -timeout 60m -run 'RandomKills' -v ./ipc
 
-step "the lock: killed at every point, 10 times"
-go test -tags killpoints -count=10 -timeout 60m -run KilledAtEveryPoint ./ipc
-GOMAXPROCS=1 go test -tags killpoints -count=5 -timeout 60m -run KilledAtEveryPoint ./ipc
+step "every primitive: killed at every point, $few times"
+go test -tags killpoints -count=$few -timeout 60m -run KilledAtEveryPoint ./ipc
+GOMAXPROCS=1 go test -tags killpoints -count=$half -timeout 60m -run KilledAtEveryPoint ./ipc
+
+step "histories: $tenth of each kind, with kills and without"
+MULTIPROC_ROUNDS=$tenth go test -count=1 -timeout 60m -run 'Linearizable' -v ./ipc
 
 step "the lock: $tenth times handed on with a rename under way"
 export MULTIPROC_ROUNDS=$tenth
@@ -60,11 +83,12 @@ step "the master: killed at $tenth random moments"
 go test -count=1 -timeout 120m -run 'MasterKilled' -v ./cmd/master
 
 unset MULTIPROC_ROUNDS
-pool 5m
+soak "$span"
+pool "$span"
 
-step "everything, 20 times; with the race detector on one processor and beside a load, 5 times"
-go test -count=20 -timeout 120m ./...
-GOMAXPROCS=1 go test -race -count=5 -timeout 120m ./...
-load go test -race -count=5 -timeout 120m ./...
+step "everything, $((2 * few)) times; with the race detector on one processor and beside a load, $half times"
+go test -count=$((2 * few)) -timeout 120m ./...
+GOMAXPROCS=1 go test -race -count=$half -timeout 120m ./...
+load go test -race -count=$half -timeout 120m ./...
 
 step done
