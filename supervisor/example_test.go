@@ -196,11 +196,13 @@ func ExampleNewSupervisor() {
 		return
 	}
 	syscall.Kill(s.Status().Children[0].PID, syscall.SIGKILL)
+	restarted := false
 	for e := range events { // which nobody closes: leave when you have seen enough, or s.Done is closed
 		if e.Kind == supervisor.EventRestart {
 			fmt.Println(e.Child, "restarts, because of", e.End.Exit)
+			restarted = true
 		}
-		if e.Kind == supervisor.EventReady && e.Child == "web" && s.Status().Restarts == 1 {
+		if restarted && e.Kind == supervisor.EventReady && e.Child == "web" {
 			break
 		}
 	}
