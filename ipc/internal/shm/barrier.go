@@ -68,9 +68,11 @@ func nextRound(w, thrown uint64) uint64 {
 	return (w>>roundShift+1)<<roundShift | history<<historyShift
 }
 
+const barrierBytes = 16 // the word, and the number of parties
+
 // BarrierConfig returns what to Create for a barrier.
 func BarrierConfig(name string) Config {
-	return Config{Kind: KindBarrier, Name: name, Slots: MaxSlots, Bytes: 16}
+	return Config{Kind: KindBarrier, Name: name, Slots: MaxSlots, Bytes: barrierBytes}
 }
 
 // NewBarrier returns the Barrier in s. Init says for how many parties.

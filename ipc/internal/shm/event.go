@@ -16,9 +16,11 @@ type Event struct {
 	edge  raceEdge
 }
 
+const eventBytes = 8 // the word
+
 // EventConfig returns what to Create for an event.
 func EventConfig(name string) Config {
-	return Config{Kind: KindEvent, Name: name, Slots: MaxSlots, Bytes: 8}
+	return Config{Kind: KindEvent, Name: name, Slots: MaxSlots, Bytes: eventBytes}
 }
 
 // NewEvent returns the Event in s.

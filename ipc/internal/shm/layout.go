@@ -91,3 +91,19 @@ func (k Kind) changes() uint {
 	}
 	return 64
 }
+
+// state returns how many bytes of state the kind needs at least. Those of an array or a
+// value depend on their types, and are checked by who knows them.
+func (k Kind) state() uint64 {
+	switch k {
+	case KindSemaphore:
+		return 8 * semWords
+	case KindEvent:
+		return eventBytes
+	case KindBarrier:
+		return barrierBytes
+	case KindQueue:
+		return queueBytes + MaxItem
+	}
+	return 0
+}

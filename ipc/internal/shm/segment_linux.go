@@ -157,6 +157,8 @@ func (m *mapping) check(kind Kind, me identity) error {
 		return fmt.Errorf("%w: table of %d slots in %d bytes", ErrFormat, slots, size)
 	case Kind(m.u32(offKind).Load()) != kind:
 		return fmt.Errorf("%w: a %s, not a %s", ErrFormat, Kind(m.u32(offKind).Load()), kind)
+	case offTable+uint64(slots)*slotSize+kind.state() > size:
+		return fmt.Errorf("%w: a %s of %d bytes, which is too small", ErrFormat, kind, size)
 	case m.u64(offPidns).Load() != me.pidns:
 		return ErrNamespace
 	}
