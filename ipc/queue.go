@@ -327,9 +327,21 @@ func (q *Queue[T]) EncodeHandle() (proto.Handle, []int, error) {
 // DecodeHandle implements proto.HandleDecoder. It returns ErrForeign for anything but a
 // queue; whether its items fit T is seen when one is taken.
 func (q *Queue[T]) DecodeHandle(h proto.Handle, fds []int) error {
-	s, err := openSegment(h, fds, handleQueue, shm.KindQueue, buildQueue)
+	x, err := openQueue(h, fds)
 	if err == nil {
-		q.x = s.Object().(*shm.Queue)
+		q.x = x
 	}
 	return err
+}
+
+func openQueue(h proto.Handle, fds []int) (*shm.Queue, error) {
+	s, err := openSegment(h, fds, handleQueue, shm.KindQueue, buildQueue)
+	if err != nil {
+		return nil, err
+	}
+	x := s.Object().(*shm.Queue)
+	if x.Cap() == 0 {
+		return nil, fmt.Errorf("%w: a queue without a ring that fits its memory", ErrForeign)
+	}
+	return x, nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
@@ -143,6 +145,30 @@ func TestQueueForeignShape(t *testing.T) {
 	}
 	if err := l.DecodeHandle(h, fds); !errors.Is(err, ErrForeign) {
 		t.Fatalf("a queue as a lock: %v", err)
+	}
+}
+
+// A queue whose memory says of its ring what cannot be is refused: to put into it would
+// wait for ever.
+func TestQueueForeignRing(t *testing.T) {
+	checkLeaks(t)
+	q := newTestQueue[int](t, QueueOptions{})
+	h, fds := handleOf(t, q)
+	again, err := unix.Dup(fds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const units = 65 // the word for the size of the ring
+	q.x.Segment().Word(units).Store(3000)
+	q.Detach() // else what arrives is this one
+	if err := new(Queue[int]).DecodeHandle(h, fds); !errors.Is(err, ErrForeign) {
+		t.Errorf("as a queue: %v", err)
+	}
+	p := proto.Payload{Bytes: append(proto.AppendExtHeader(nil, proto.ExtHandle, 3), handleQueue, 0, 1), FDs: []int{again}}
+	left, err := proto.Unmarshal(p, new(any), proto.Limits{})
+	CloseFDs(left)
+	if !errors.Is(err, ErrForeign) {
+		t.Errorf("as anything: %v", err)
 	}
 }
 

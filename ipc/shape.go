@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/seed-185a7250/multiproc/ipc/internal/shm"
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
@@ -72,11 +71,11 @@ func init() {
 		return opener[Array[int64]](h, fds)
 	})
 	proto.RegisterHandle(handleQueue, func(h proto.Handle, fds []int) (any, error) {
-		s, err := openSegment(h, fds, handleQueue, shm.KindQueue, buildQueue)
+		x, err := openQueue(h, fds)
 		if err != nil {
 			return nil, err
 		}
-		q := Queue[any]{x: s.Object().(*shm.Queue)}
+		q := Queue[any]{x: x}
 		if q.x.Joinable() {
 			return &JoinableQueue[any]{Queue: q}, nil
 		}
