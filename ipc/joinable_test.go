@@ -144,6 +144,70 @@ func TestJoinableQueueDetachGivesBack(t *testing.T) {
 	}
 }
 
+// After Close an item that a living process has taken may still come back: who waits for
+// one gets it, and learns that there will be none when all are finished.
+func TestJoinableQueueConsumerDiesAfterClose(t *testing.T) {
+	checkLeaks(t)
+	q := newTestJoinable[any](t, QueueOptions{Redeliver: true})
+	dies, next, last := startQueuer(t, q), startQueuer(t, q), startQueuer(t, q)
+	mustPut(t, &q.Queue, any("a"))
+	dies.gets("a")
+	joined := in(func() error { return q.Join(within(t)) })
+	next.order("get", nil)
+	until(t, "one process waits to get", func() bool { return q.Getting() == 1 })
+	q.Close()
+	if _, err := q.TryGet(); err != ErrEmpty {
+		t.Fatalf("while an item may come back: %v", err)
+	}
+	if ready, err := Wait(endedContext(), q); len(ready) != 0 || err != context.Canceled {
+		t.Fatalf("ready while an item may come back: %v, %v", ready, err)
+	}
+	dies.kill()
+	next.answers("a", nil)
+	last.order("get", nil)
+	until(t, "another process waits to get", func() bool { return q.Getting() == 1 })
+	next.order("done", nil)
+	next.answers(nil, nil)
+	last.answers(nil, ErrClosed)
+	if err := result(t, "join", joined); err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	if _, err := q.TryGet(); err != ErrClosed {
+		t.Fatalf("when all is finished: %v", err)
+	}
+	if ready, err := Wait(endedContext(), q); len(ready) != 1 || err != nil {
+		t.Fatalf("ready when all is finished: %v, %v", ready, err)
+	}
+}
+
+// Consumers that finish what they have when there is nothing more do not wait for each
+// other without end.
+func TestJoinableQueueBatchesAtTheEnd(t *testing.T) {
+	checkLeaks(t)
+	q := newTestJoinable[any](t, QueueOptions{Redeliver: true})
+	var all []*child
+	for i := range int64(3) {
+		c := startQueuer(t, q)
+		mustPut(t, &q.Queue, any(i))
+		c.gets(i)
+		all = append(all, c)
+	}
+	q.Close()
+	for i, c := range all[:2] {
+		c.order("get", nil)
+		until(t, "it waits to get", func() bool { return q.Getting() == i+1 })
+	}
+	all[2].order("get", nil)
+	for _, c := range []*child{all[2], all[1], all[0]} {
+		c.answers(nil, ErrClosed)
+		c.order("done", nil)
+		c.answers(nil, nil)
+	}
+	if err := q.Join(within(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Who only looks, too, sees what a dead consumer has left.
 func TestJoinableQueueLookAfterADeath(t *testing.T) {
 	checkLeaks(t)

@@ -297,6 +297,18 @@ var queueScenes = []queueScene{
 		s.do("close now", nil)
 		s.do("get", nil)
 	}},
+	{"wait for what may come back", "r", QueueOptions{}, func(s *queuePlay) {
+		s.shut = true
+		s.put("a")
+		s.peer.gets("a")
+		s.q.Close()
+		s.maybe = append(s.maybe, "a")
+		s.tell("get", nil)
+		s.settled("one process waits", func() bool { return s.q.Getting() == 1 })
+		s.peer.kill()
+		s.told()
+		s.do("done", nil)
+	}},
 	{"get before all is dropped", "pjr", QueueOptions{}, func(s *queuePlay) {
 		s.shut = true
 		s.put("a", "b")

@@ -21,7 +21,9 @@ type QueueOptions struct {
 	// needed. An item of more than half of that is taken too, one at a time.
 	Bytes int
 	// Redeliver, for a JoinableQueue, gives the items that a process took and had not
-	// finished when it died to another. Otherwise they count as finished, and as Lost.
+	// finished when it died to another. Otherwise they count as finished, and as Lost. So
+	// after Close, Get waits as long as another process has such an item (but not for one
+	// that itself waits so, with items of its own): ErrClosed means that none comes back.
 	Redeliver bool
 
 	joinable bool

@@ -297,12 +297,12 @@ func (x *Queue) seal() end {
 
 // idle tells whether there was nothing to take, and nothing else to do for a getter, at
 // some moment of the call. The front is read first: it never passes the tail.
-func (x *Queue) idle() bool {
+func (x *Queue) idle(me int) bool {
 	next := end(x.next.Load())
 	if end(x.seenTail.Load()).since(next) != 0 {
 		return false
 	}
-	return end(x.tail.Load()).since(next) == 0 && x.shut.Load() == 0 &&
+	return end(x.tail.Load()).since(next) == 0 && (x.shut.Load() == 0 || x.mayComeBack(me)) &&
 		(!x.track || x.graves.Load() == 0 && x.returned.Load() == 0)
 }
 

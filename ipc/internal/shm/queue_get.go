@@ -60,7 +60,7 @@ func (x *Queue) takeSlow(ctx context.Context, me int) (Taking, error) {
 // open takes the mutex, if there is something to take.
 func (t *Taking) open(ctx context.Context) (bool, error) {
 	x := t.x
-	if x.idle() {
+	if x.idle(t.me) {
 		return false, nil
 	}
 	h, err := x.lockFront(ctx, t.me)
@@ -74,8 +74,9 @@ func (t *Taking) open(ctx context.Context) (bool, error) {
 	if ok {
 		return true, nil
 	}
+	last := x.shut.Load() != 0 && !x.mayComeBack(t.me)
 	x.front.release(t.me, h.Token, false)
-	if err != nil || x.shut.Load() == 0 {
+	if err != nil || !last {
 		return false, err
 	}
 	if x.keep && x.getLine.bury(t.me, x.takers(t.me)) {
@@ -165,7 +166,7 @@ func (t *Taking) Close() {
 	x.front.release(t.me, t.h.Token, false)
 	x.wake(x.putFlag, lineB)
 	if t.stood {
-		x.wakeNext(x.getFlag, lineA, !x.idle())
+		x.wakeNext(x.getFlag, lineA, !x.idle(t.me))
 	}
 	if t.huge > 1<<20 {
 		x.giveBack(t.huge)
@@ -223,11 +224,11 @@ func (x *Queue) WaitReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !x.idle() {
+	if !x.idle(me) {
 		return nil
 	}
 	if err := ctx.Err(); err != nil { // for a look nobody has to stand in line
-		if x.keep && x.getLine.bury(me, x.takers(me)) && !x.idle() {
+		if x.keep && x.getLine.bury(me, x.takers(me)) && !x.idle(me) {
 			return nil
 		}
 		return err
@@ -241,7 +242,7 @@ func (x *Queue) WaitReady(ctx context.Context) error {
 // looker is a Queue as those see it who only look.
 type looker Queue
 
-func (l *looker) try(int) (bool, error) { return !(*Queue)(l).idle(), nil }
+func (l *looker) try(me int) (bool, error) { return !(*Queue)(l).idle(me), nil }
 
 func (l *looker) ready(int) bool { return asleep(l.getFlag) }
 

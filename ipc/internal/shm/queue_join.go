@@ -378,6 +378,9 @@ func (x *Queue) done(which func(me int) (pos uint32, slot int)) error {
 	if over {
 		x.m.wakeAll(lineC)
 	}
+	if x.keep && x.shut.Load() != 0 {
+		x.m.wakeAll(lineA) // see mayComeBack
+	}
 	x.wake(x.putFlag, lineB)
 	runtime.KeepAlive(x)
 	return err
@@ -467,6 +470,26 @@ func (x *Queue) takers(me int) (slots []int) {
 		}
 	}
 	return slots
+}
+
+// mayComeBack tells whether to wait for what other processes have taken and not finished,
+// when nothing more can be put: if one of them dies, somebody has to be there. Processes
+// that finish what they have when they have found the end must not wait for each other:
+// who has taken something waits only for those that are not in line, or behind it.
+func (x *Queue) mayComeBack(me int) bool {
+	if !x.keep || x.shut.Load() == shutNow {
+		return false
+	}
+	holding := x.m.held(me).Load() != 0
+	mine := x.m.order(lineA, me).Load()
+	for _, n := range x.takers(me) {
+		order := x.m.order(lineA, n).Load()
+		before := order != 0 && (mine == 0 || order < mine)
+		if !holding || !before {
+			return true
+		}
+	}
+	return false
 }
 
 type joiner struct {
