@@ -13,7 +13,8 @@ import (
 type Limits struct {
 	// Memory is how many bytes of data it may have: heap, stacks and what else it maps for itself alone (RLIMIT_DATA). What goes
 	// beyond is refused by the kernel; most programs end then, a Go program with status 2. In the process of an entry or a worker the
-	// garbage collector is told to stay below it, unless GOMEMLIMIT is set. At least 1 MiB; a Go program needs some 20, one with cgo 100.
+	// garbage collector is told to stay below it, unless GOMEMLIMIT is set. At least 1 MiB. It counts what is mapped, so a Go program
+	// does not start with less than 80 MiB, and one with cgo, whose threads have 8 MiB each, needs 150.
 	Memory uint64
 
 	// AddressSpace is how many bytes of addresses it may have (RLIMIT_AS): memory that is shared, and that is only reserved,
