@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,6 +32,15 @@ func daemon(s *Spec) { s.Daemon = true }
 
 // whenThere returns a script that goes on when the file is there.
 func whenThere(file string) string { return "while ! [ -e " + file + " ]; do sleep 0.01; done; " }
+
+// mainReturned waits until the function given to Main, or the entry, has returned, and its goroutines are waited for.
+func mainReturned() {
+	check(poll(func() bool {
+		waited.mu.Lock()
+		defer waited.mu.Unlock()
+		return waited.none != nil
+	}), "main has not returned")
+}
 
 var programs = map[string]func(ctx context.Context, dir string) error{
 	// P7: the parent waits for its non-daemonic children.
@@ -119,6 +129,50 @@ var programs = map[string]func(ctx context.Context, dir string) error{
 		fmt.Println(text)
 		return err
 	},
+	// P17: the process ends when the goroutine that is waited for has ended; the daemon one is cut off.
+	"P17": func(context.Context, string) error {
+		begun := make(chan struct{})
+		GoDaemon(func() {
+			fmt.Println("123")
+			close(begun)
+			select {}
+		})
+		Go(func() {
+			<-begun
+			fmt.Println("456")
+			mainReturned()
+			fmt.Println("end456")
+		})
+		return nil
+	},
+	// P17, the confusing one: end123 appears, because the other goroutine runs longer.
+	"P17 confusing": func(context.Context, string) error {
+		ended := make(chan struct{})
+		GoDaemon(func() {
+			fmt.Println("123")
+			mainReturned()
+			fmt.Println("end123")
+			close(ended)
+		})
+		Go(func() {
+			fmt.Println("456")
+			<-ended
+			fmt.Println("end456")
+		})
+		fmt.Println("main is done")
+		return nil
+	},
+	"goroutines": func(ctx context.Context, _ string) error {
+		Go(func() {
+			Go(func() {
+				defer fmt.Println("context:", ctx.Err())
+				mainReturned()
+				fmt.Println("nested")
+				runtime.Goexit()
+			})
+		})
+		return errors.New("no luck")
+	},
 	// SIGTERM from outside, to a program with a pool that heeds it.
 	"signal": func(ctx context.Context, dir string) error {
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
@@ -151,7 +205,12 @@ var taskWaits = NewTask("test.waits", func(ctx context.Context, file string) (in
 })
 
 var programHelper = helper("program", func(args []string) {
-	Main(func(ctx context.Context) error { return programs[args[0]](ctx, args[1]) })
+	Main(func(ctx context.Context) error {
+		if name, ok := strings.CutPrefix(args[0], inEntry); ok {
+			return runInEntry(ctx, name, args[1])
+		}
+		return programs[args[0]](ctx, args[1])
+	})
 })
 
 // ran is what a program has printed, and how it ended.
@@ -191,19 +250,24 @@ func marked(marker string) (list []string) {
 	return list
 }
 
+type programCase struct {
+	name   string
+	out    string // lines in any order, unless there is one order
+	sorted bool
+	err    string // in it
+	status int
+}
+
 func TestMainPrograms(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		out    string // lines in any order, unless there is one order
-		sorted bool
-		err    string // in it
-		status int
-	}{
+	for _, c := range []programCase{
 		{"P7", "main is done\nchild is done\nfinalizer\n", true, "", 0},
 		{"P8", "is running\nmain is done\n", true, "", 0},
 		{"P9", "123\n456\nend456\nmain is done\n", false, "", 0},
 		{"P11", "loops\nexit code -15\n", false, "", 0},
 		{"P10", "true true supervisor: a daemonic process may not start children\n", true, "", 0},
+		{"P17", "123\n456\nend456\n", true, "", 0},
+		{"P17 confusing", "123\n456\nmain is done\nend123\nend456\n", false, "", 0},
+		{"goroutines", "nested\ncontext: <nil>\n", true, "no luck\n", 1},
 		{"order", "pool: <nil> children: 0\nsecond registered\nfirst registered\n", true, "", 0},
 		{"supervisors", "d stops\nc stops\nb stops\na stops\nchildren: 0\n", true, "", 0},
 		{"hanging finalizer", "", true, "finalizers at exit: context deadline exceeded", 3},
@@ -213,20 +277,60 @@ func TestMainPrograms(t *testing.T) {
 		{"context", "context: context canceled\n", true, "", 0},
 		{"panic", "", true, "panic: at the top", 2},
 	} {
+		t.Run(c.name, c.test)
+	}
+}
+
+func (c programCase) test(t *testing.T) {
+	checkLeaks(t)
+	r := runProgram(t, c.name, nil)
+	got, want := strings.SplitAfter(r.out, "\n"), strings.SplitAfter(c.out, "\n")
+	if !c.sorted {
+		slices.Sort(got)
+		slices.Sort(want)
+	}
+	if strings.Join(got, "") != strings.Join(want, "") {
+		t.Errorf("printed %q, want %q", r.out, c.out)
+	}
+	if r.exit.Status() != c.status || !strings.Contains(r.err, c.err) || c.err == "" && r.err != "" {
+		t.Errorf("%v, %q; want %d, %q", r.exit, r.err, c.status, c.err)
+	}
+}
+
+// inEntry begins the name of a program that is run in the process of an entry.
+const inEntry = "entry: "
+
+var entryRuns = NewEntry("test.entry.runs", func(ctx context.Context, in [2]string) error { return programs[in[0]](ctx, in[1]) })
+
+func runInEntry(ctx context.Context, name, dir string) error {
+	p, err := entryRuns.Start([2]string{name, dir}, Spec{Name: "inner", Stdout: Output{Inherit: true}, Stderr: Output{Inherit: true}})
+	if err != nil {
+		return err
+	}
+	exit, err := p.Join(ctx)
+	if err != nil {
+		return err
+	}
+	return ExitCode(exit.Status())
+}
+
+// The exit rules of Main hold in the process of an entry too, and it may start what it likes.
+func TestEntryPrograms(t *testing.T) {
+	for _, c := range []programCase{
+		{"P7", "main is done\nchild is done\nfinalizer\n", true, "", 0},
+		{"P8", "is running\nmain is done\n", true, "", 0},
+		{"P9", "123\n456\nend456\nmain is done\n", false, "", 0},
+		{"P11", "loops\nexit code -15\n", false, "", 0},
+		{"P10", "true true supervisor: a daemonic process may not start children\n", true, "", 0},
+		{"P17", "123\n456\nend456\n", true, "", 0},
+		{"order", "pool: <nil> children: 0\nsecond registered\nfirst registered\n", true, "", 0},
+		{"hanging finalizer", "", true, "finalizers at exit: context deadline exceeded", 3},
+		{"error", "", true, "inner: no luck today\n", 1},
+		{"context", "context: context canceled\n", true, "", 0},
+	} {
 		t.Run(c.name, func(t *testing.T) {
-			checkLeaks(t)
-			r := runProgram(t, c.name, nil)
-			got, want := strings.SplitAfter(r.out, "\n"), strings.SplitAfter(c.out, "\n")
-			if !c.sorted {
-				slices.Sort(got)
-				slices.Sort(want)
-			}
-			if strings.Join(got, "") != strings.Join(want, "") {
-				t.Errorf("printed %q, want %q", r.out, c.out)
-			}
-			if r.exit.Status() != c.status || !strings.Contains(r.err, c.err) || c.err == "" && r.err != "" {
-				t.Errorf("%v, %q; want %d, %q", r.exit, r.err, c.status, c.err)
-			}
+			c.name = inEntry + c.name
+			c.test(t)
 		})
 	}
 }

@@ -18,8 +18,9 @@ var isSubreaper atomic.Bool
 
 // SetSubreaper makes this process the one that inherits the orphans among its descendants, instead of init
 // (prctl(2), PR_SET_CHILD_SUBREAPER). Only so can it find and end what double-forked away from it. The
-// attribute is not inherited by children. Worker processes and the master command call it; in a program that merely imports this package it
-// is that program's decision: it will then find processes among its children that it never started.
+// attribute is not inherited by children. Worker processes, those of entries and the master command call it; in a program that merely imports
+// this package it is that program's decision: it will then find processes among its children that it never started. What the process
+// of an entry leaves behind is killed; whoever starts processes by other means (os/exec) then leaves them in this process's own group.
 func SetSubreaper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("supervisor: become subreaper: %w", err)

@@ -44,6 +44,9 @@ func (p *Process) wait() {
 	close(p.done)
 	p.out.expectEnd()
 	reapGroup(p.pid)
+	if p.wire != nil && isSubreaper.Load() { // an entry that was killed had no time to see to its descendants
+		sweepAdopted()
+	}
 	p.wire.end()
 	p.out.wait()
 	close(p.outputDone)
