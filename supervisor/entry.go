@@ -80,7 +80,7 @@ func (c entryCall) start(s Spec) (*Process, error) {
 	}
 	w, err := newWire(c, &s)
 	if err != nil {
-		return nil, fmt.Errorf("supervisor: start %s: %w", s.Name, err)
+		return nil, startFailed(s.Name, err)
 	}
 	return start(s, w)
 }

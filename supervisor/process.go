@@ -22,6 +22,10 @@ var (
 	// ErrProcessClosed: the handle was used after Close.
 	ErrProcessClosed = errors.New("supervisor: process handle is closed")
 
+	// ErrTooMany: the system has no room for one more process: no number for it, no memory, or no descriptor in this process. What runs is not
+	// touched; when some have ended there is room again.
+	ErrTooMany = errors.New("supervisor: too many processes")
+
 	// ErrNotParent: a Process was put into an argument or a result. Only the process that has started it can wait for it; give
 	// others its Sentinel.
 	ErrNotParent = errors.New("supervisor: a process belongs to its parent and cannot be passed on")
@@ -62,10 +66,15 @@ type Program interface {
 
 func (s Spec) spec() Spec { return s }
 
-func (Spec) start(s Spec) (*Process, error) { return start(s, nil) }
+func (Spec) start(s Spec) (*Process, error) {
+	if err := startAllowed(s); err != nil {
+		return nil, err
+	}
+	return start(s, nil)
+}
 
 // Start starts a process of p. It returns when the program runs (exec has succeeded), or with an error that
-// names the program. Errors: ErrDaemonChild, ErrHookMissed, exec.ErrNotFound, fs.ErrNotExist,
+// names the program. Errors: ErrDaemonChild, ErrHookMissed, ErrTooMany, exec.ErrNotFound, fs.ErrNotExist,
 // fs.ErrPermission and what else the kernel says.
 //
 // The child gets its own process group, the death signal, descriptors 0–2 and Inherit, and nothing else that
@@ -75,10 +84,6 @@ func Start(p Program) (*Process, error) { return p.start(p.spec()) }
 
 // start starts a process. w is nil unless it runs an entry; it is the process's from here on.
 func start(spec Spec, w *wire) (*Process, error) {
-	if err := startAllowed(spec); err != nil {
-		w.end()
-		return nil, err
-	}
 	spec, err := spec.prepared()
 	p := &Process{spec: spec, wire: w, done: make(chan struct{}), outputDone: make(chan struct{})}
 	if err == nil {
@@ -86,7 +91,7 @@ func start(spec Spec, w *wire) (*Process, error) {
 	}
 	if err != nil {
 		w.end()
-		return nil, fmt.Errorf("supervisor: start %s: %w", spec.Name, err)
+		return nil, startFailed(spec.Name, err)
 	}
 	w.begin()
 	p.unlist = func() {}
@@ -148,6 +153,16 @@ func (p *Process) launch() error {
 		return explainStart(err, p.spec)
 	}
 	return nil
+}
+
+// startFailed says what could not be started and why.
+func startFailed(name string, err error) error {
+	for _, e := range []error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: start %s beside %d children: %w", ErrTooMany, name, len(ActiveChildren()), err)
+		}
+	}
+	return fmt.Errorf("supervisor: start %s: %w", name, err)
 }
 
 // explainStart adds what the kernel's ENOENT does not tell.
