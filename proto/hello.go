@@ -15,7 +15,7 @@ const (
 // Capabilities that a worker may name in its Hello.
 const (
 	CapScoreboard = "scoreboard" // it maps the page and keeps it up to date
-	CapClaim      = "claim"      // reserved: it takes several tickets ahead
+	CapClaim      = "claim"      // it claims runs in the page, and may be handed several ahead
 )
 
 // A Hello is the first message on a connection, from the worker, a request with
@@ -111,6 +111,7 @@ type Welcome struct {
 	Incarnation int           // how many processes had the seat, this one included
 	Grace       time.Duration // between being told to stop and being killed; 0: not said
 	Beat        time.Duration // how often it should write ScoreBeat; 0: not at all
+	Slots       int           // how many runs it may be given at a time; 0 is 1
 	DataLimit   uint64        // bytes of data it may allocate (RLIMIT_DATA); 0: no limit
 	Title       string        // what `ps` should show; empty: leave it
 	Parent      string        // name of the master's process
@@ -129,6 +130,7 @@ func AppendWelcome(b []byte, v Welcome) []byte {
 	w.count("incarnation", v.Incarnation)
 	w.ms("grace_ms", v.Grace)
 	w.ms("beat_ms", v.Beat)
+	w.count("slots", v.Slots)
 	w.uint("data_limit", v.DataLimit)
 	w.str("title", v.Title)
 	w.str("parent", v.Parent)
@@ -161,6 +163,8 @@ func ParseWelcome(r Raw) (v Welcome, err error) {
 			v.Grace, err = c.ms("grace_ms")
 		case "beat_ms":
 			v.Beat, err = c.ms("beat_ms")
+		case "slots":
+			v.Slots, err = c.count("slots")
 		case "data_limit":
 			v.DataLimit, err = c.uint("data_limit")
 		case "title":

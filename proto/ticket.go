@@ -9,12 +9,12 @@ type Run struct {
 	Args Raw    // one encoded value. The descriptors of its handles are the first of the frame
 
 	Ticket   string        // id of the ticket, for logs
-	Attempt  int           // which attempt this is, from 1
-	Attempts int           // how many there may be; 0: not said
+	Attempt  int           // which attempt this is, from 1; 0 (not said) is 1
+	Attempts int           // how many there may be; 0 (not said) is 1
 	Timeout  time.Duration // remaining; 0: none
 	Grace    time.Duration // between the end of Timeout and being killed; 0: not said
 	Seq      uint64        // number of the ticket in its job
-	Epoch    uint64        // reserved, for claims
+	Epoch    uint64        // in which it was handed over, for a worker that claims; see Claim
 }
 
 // AppendRunParams appends the params [task, args, {ticket, …}]. No Args stand for
@@ -38,8 +38,10 @@ func AppendRunHead(b []byte, task string) []byte {
 func AppendRunTail(b []byte, r Run) []byte {
 	w := beginOptions(b)
 	w.str("ticket", r.Ticket)
-	w.count("attempt", r.Attempt)
-	w.count("attempts", r.Attempts)
+	if r.Attempts > 1 {
+		w.count("attempt", r.Attempt)
+		w.count("attempts", r.Attempts)
+	}
 	w.ms("timeout_ms", r.Timeout)
 	w.ms("grace_ms", r.Grace)
 	w.uint("seq", r.Seq)
