@@ -30,6 +30,10 @@ func (b *Block) Len() int { return b.b.Len() }
 // reachable.
 func (b *Block) Word(i int) *atomic.Uint64 { return b.b.Word(i) }
 
+// Range returns n bytes from an offset on, where they lie: what another process does to them shows. They are good as long as b
+// is reachable. Nothing is atomic here: say by a word when they may be read.
+func (b *Block) Range(off, n int) []byte { return b.b.Range(off, n) }
+
 // Close gives up the descriptor. The words stay readable until b is unreachable.
 // Closing twice is fine.
 func (b *Block) Close() error {

@@ -117,6 +117,26 @@ func (c *Conn) use(sock endpoint, w way, o ConnOptions) error {
 	return nil
 }
 
+// WaitInKernel is for a goroutine that does nothing but wait for messages: from now on a receive waits in the kernel and keeps its
+// thread, which saves a wake-up through the netpoller. No context and no deadline ends it any more, only Close. Call it before
+// the first receive.
+func (c *Conn) WaitInKernel() {
+	if _, ok := c.raw.(inKernel); !ok && c.sock != nil {
+		c.raw = inKernel{c.raw}
+	}
+}
+
+// inKernel waits for what can be read in the kernel.
+type inKernel struct{ syscall.RawConn }
+
+func (k inKernel) Read(f func(fd uintptr) bool) error {
+	return k.Control(func(fd uintptr) {
+		for !f(fd) {
+			awaitReadable(int(fd))
+		}
+	})
+}
+
 // usable returns ErrClosed, or ErrDirection if messages only go the other way, other.
 func (c *Conn) usable(other way) error {
 	switch {
@@ -151,10 +171,18 @@ func (c *Conn) Close() error {
 	if c.sock == nil || c.closed.Swap(true) {
 		return nil
 	}
+	c.interrupt()
 	err := c.sock.Close()
 	c.rmu.lock()
 	defer c.rmu.unlock()
 	c.dropFDs()
 	c.in, c.body = nil, nil
 	return err
+}
+
+// interrupt ends a receive that waits in the kernel.
+func (c *Conn) interrupt() {
+	if k, ok := c.raw.(inKernel); ok {
+		k.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
 }

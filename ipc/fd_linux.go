@@ -50,6 +50,11 @@ func unixConn(f *os.File) (*net.UnixConn, error) {
 	return u, nil
 }
 
+// awaitReadable waits until something can be read, or the other end is gone.
+func awaitReadable(fd int) {
+	unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+}
+
 // receive reads what there is into p, with descriptors. When there is room for none of them
 // in the table of the process, the kernel's only word about it is MSG_CTRUNC.
 func receive(fd int, p, oob []byte) (n int, fds []int, err error) {

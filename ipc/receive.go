@@ -36,6 +36,20 @@ func (c *Conn) ReadFrame() (Frame, error) {
 	return c.nextFrame()
 }
 
+// Buffered tells whether the next ReadFrame has all it needs already, and makes no system call. It is for the goroutine that reads, if
+// no other does.
+func (c *Conn) Buffered() bool {
+	have := c.w - c.r
+	if c.body != nil {
+		return c.head.Length-c.got <= have
+	}
+	if have < proto.HeaderSize {
+		return false
+	}
+	head, err := proto.ParseHeader(c.in[c.r:c.w], c.limits)
+	return err != nil || head.Length <= have-proto.HeaderSize
+}
+
 // nextFrame is ReadFrame for who has the turn.
 func (c *Conn) nextFrame() (f Frame, err error) {
 	return f, c.reading(func() error {

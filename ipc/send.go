@@ -35,6 +35,24 @@ func (c *Conn) WriteFrame(fds []int, parts ...[]byte) error {
 	return c.writeFrame(fds, parts...)
 }
 
+// WriteFrames sends bytes that are frames already, each with its header and without descriptors, in one go: many small ones
+// cost as much as one. For the errors see WriteFrame; what the frames are is not checked.
+func (c *Conn) WriteFrames(frames []byte) error {
+	if c.sock == nil {
+		return ErrClosed
+	}
+	c.wmu.lock()
+	defer c.wmu.unlock()
+	if err := c.usable(receiveOnly); err != nil {
+		return err
+	}
+	if c.writeE != nil {
+		return c.writeE
+	}
+	c.tx.bufs = append(c.tx.bufs[:0], frames)
+	return c.written(c.transmit(nil))
+}
+
 // writeFrame is WriteFrame for who has the turn.
 func (c *Conn) writeFrame(fds []int, parts ...[]byte) error {
 	size := 0
@@ -55,7 +73,11 @@ func (c *Conn) writeFrame(fds []int, parts ...[]byte) error {
 		c.tx.bufs = append(c.tx.bufs, parts...)
 	}
 	c.tx.bufs[0] = c.out
-	sent, err := c.transmit(fds)
+	return c.written(c.transmit(fds))
+}
+
+// written gives the error of a transmission the name that it has outside.
+func (c *Conn) written(sent int, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -61,6 +61,9 @@ func (b *Block) Word(i int) *atomic.Uint64 {
 	return (*atomic.Uint64)(unsafe.Pointer(&b.mem[8*i]))
 }
 
+// Range returns n bytes from an offset on, where they lie. They are good as long as b is reachable.
+func (b *Block) Range(off, n int) []byte { return b.mem[off : off+n : off+n] }
+
 // Dup returns a new descriptor of the block.
 func (b *Block) Dup() (int, error) { return b.fd.dup() }
 

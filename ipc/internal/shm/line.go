@@ -1,7 +1,6 @@
 package shm
 
 import (
-	"cmp"
 	"context"
 	"runtime"
 	"sync/atomic"
@@ -55,19 +54,19 @@ type waiter interface {
 	depends(me int) []int
 }
 
-// A nester may hold locks while it waits for another one.
-type nester interface {
-	// late is called by the goroutine that waits, when it has waited for relookMin, and from
-	// then on, if it says so, whenever it looks. An error ends the wait.
-	late() (again bool, err error)
-}
-
 // wait stands in line as slot me until w.try succeeds, or fails, or ctx ends. early,
 // if not nil, is closed when another goroutine of the process has done it for this
 // one.
 func (l *line) wait(ctx context.Context, me int, w waiter, early <-chan struct{}) error {
-	if front, err := l.come(ctx, me, w, early); !front {
-		return err
+	select {
+	case l.front <- struct{}{}:
+	case <-early:
+		return nil
+	case <-ctx.Done():
+		if ok, err := w.try(me); ok || err != nil {
+			return err
+		}
+		return ctx.Err()
 	}
 	defer func() { <-l.front }()
 	for range spins {
@@ -92,43 +91,6 @@ func (l *line) wait(ctx context.Context, me int, w waiter, early <-chan struct{}
 	return l.stand(ctx, me, w)
 }
 
-// come waits until no other goroutine of the process stands in line.
-func (l *line) come(ctx context.Context, me int, w waiter, early <-chan struct{}) (front bool, err error) {
-	select {
-	case l.front <- struct{}{}:
-		return true, nil
-	default:
-	}
-	var late <-chan time.Time
-	n, nested := w.(nester)
-	if nested {
-		t := time.NewTimer(relookMin)
-		defer t.Stop()
-		late = t.C
-	}
-	for {
-		select {
-		case l.front <- struct{}{}:
-			return true, nil
-		case <-early:
-			return false, nil
-		case <-ctx.Done():
-			if ok, err := w.try(me); ok || err != nil {
-				return false, err
-			}
-			return false, ctx.Err()
-		case <-late:
-			again, err := n.late()
-			if err != nil {
-				return false, err
-			}
-			if late = nil; again {
-				late = time.After(relookMax)
-			}
-		}
-	}
-}
-
 func (l *line) stand(ctx context.Context, me int, w waiter) error {
 	m, n := l.m, l.number
 	point(PointWaitBeforeOrder)
@@ -141,7 +103,6 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 		rouse(m.wake(n, next))
 	}
 	l.announce(order)
-	var refusal error
 	for nap := relookMin; ; nap = min(2*nap, relookMax) {
 		m.wake(n, me).Store(0)
 		ok, err := w.try(me)
@@ -152,7 +113,7 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 			return nil
 		}
 		if err == nil {
-			err = cmp.Or(refusal, ctx.Err())
+			err = ctx.Err()
 		}
 		if err == nil && m.closed.Load() {
 			err = ErrClosed
@@ -167,9 +128,6 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 				// The first in line may be stopped, and then sees no death.
 				l.bury(me, w.depends(me))
 				l.passOver(me)
-				if late, nested := w.(nester); nested {
-					_, refusal = late.late()
-				}
 			}
 		}
 	}

@@ -48,15 +48,11 @@ type Mutex struct {
 
 	handoff bool // holdings belong to no process
 	edge    raceEdge
-
-	by      uint64 // the goroutine of this process that acquired it last; 0: perhaps another one; see took
-	byToken uint64 // under this token
 }
 
 // NewMutex returns the Mutex in the header of s.
 func NewMutex(s *Segment) *Mutex {
-	s.mutex = &Mutex{seg: s, m: s.m, word: s.m.u64(offWord), line: newLine(s.m, lineMutex), handoff: s.m.handoff()}
-	return s.mutex
+	return &Mutex{seg: s, m: s.m, word: s.m.u64(offWord), line: newLine(s.m, lineMutex), handoff: s.m.handoff()}
 }
 
 // newMutex2 returns the second Mutex in the header of s.
@@ -130,7 +126,6 @@ func (x *Mutex) Acquire(ctx context.Context) (Holding, error) {
 			point(PointAcquireAfterCAS)
 			h := Holding{Token: w>>tokenShift + 1}
 			if x.m.own.Load() != 0 {
-				x.took(h.Token)
 				x.edge.pass()
 				return h, nil
 			}
@@ -138,17 +133,7 @@ func (x *Mutex) Acquire(ctx context.Context) (Holding, error) {
 			return Holding{}, ErrClosed
 		}
 	}
-	return x.acquireSlow(ctx, false)
-}
-
-// AcquireFirm is Acquire that cannot be refused.
-func (x *Mutex) AcquireFirm(ctx context.Context) (Holding, error) {
-	if me := int(x.m.own.Load()); me != 0 {
-		if h, ok, err := x.grab(me, flagDied); ok || err != nil {
-			return h, err
-		}
-	}
-	return x.acquireSlow(ctx, true)
+	return x.acquireSlow(ctx)
 }
 
 // grab makes slot me the owner if there is none, and clears the given flags.
@@ -162,7 +147,6 @@ func (x *Mutex) grab(me int, flags uint64) (h Holding, ok bool, err error) {
 		x.release(me, h.Token, h.Died)
 		return Holding{}, false, ErrClosed
 	}
-	x.took(h.Token)
 	x.edge.pass()
 	return h, true, nil
 }
@@ -178,27 +162,21 @@ func (x *Mutex) grabWord(me int, flags uint64) (h Holding, ok bool) {
 	return Holding{}, false
 }
 
-func (x *Mutex) acquireSlow(ctx context.Context, firm bool) (Holding, error) {
+func (x *Mutex) acquireSlow(ctx context.Context) (Holding, error) {
 	me, err := x.m.takeSlot()
 	if err != nil {
 		return Holding{}, err
 	}
-	w := mutexWaiter{x: x, firm: firm}
+	w := mutexWaiter{x: x}
 	err = x.line.wait(ctx, me, &w, nil)
-	for _, want := range w.wants {
-		want.end()
-	}
 	runtime.KeepAlive(x)
 	return w.h, err
 }
 
 // A mutexWaiter waits for a Mutex in its line.
 type mutexWaiter struct {
-	x     *Mutex
-	h     Holding
-	firm  bool
-	noted bool
-	wants []want
+	x *Mutex
+	h Holding
 }
 
 // try: who comes out of the line may be the one that was woken. If the flag stayed,
@@ -217,19 +195,6 @@ func (w *mutexWaiter) ready(int) bool {
 	point(PointWaitBeforeFlag)
 	defer point(PointWaitAfterFlag)
 	return word.CompareAndSwap(v, v&^flagWoken|flagWaiters)
-}
-
-// late: who waits for long says so to those who wait for him.
-func (w *mutexWaiter) late() (again bool, err error) {
-	if !w.noted {
-		w.noted, w.wants = true, w.x.noteWants(w.firm)
-	}
-	for _, want := range w.wants {
-		if want.refused() {
-			return false, ErrDeadlock
-		}
-	}
-	return len(w.wants) > 0, nil
 }
 
 // depends: the owner may have changed since ready, but only by a release that looks
