@@ -10,6 +10,12 @@ var (
 	// ErrClosed: the pool takes no more tickets.
 	ErrClosed = errors.New("supervisor: pool is closed")
 
+	// ErrFull: as many tickets wait as the backlog may have. Only TrySubmit returns it.
+	ErrFull = errors.New("supervisor: backlog is full")
+
+	// ErrMemory: the process had more memory than PoolOptions.KillMemory allows, and was killed with its ticket.
+	ErrMemory = errors.New("supervisor: too much memory")
+
 	// ErrOpen: Join on a pool that nobody has closed would wait for ever.
 	ErrOpen = errors.New("supervisor: pool is open: close or terminate it first")
 

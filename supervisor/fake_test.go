@@ -81,6 +81,7 @@ func (f *fake) serve(on func(fakeRun)) {
 		case m.Kind == proto.Request && m.Method == proto.MethodRun:
 			r, err := proto.ParseRun(m.Params)
 			check(err == nil, "run: %v", err)
+			r.Attempt = max(r.Attempt, 1)
 			f.scribe.state(proto.ScoreBusy, m.ID)
 			on(fakeRun{r, m.ID, fds})
 			f.scribe.done()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strconv"
 	"sync"
 
 	"github.com/seed-185a7250/multiproc/ipc"
@@ -13,17 +14,24 @@ import (
 // A Pending is a ticket that a pool has accepted.
 type Pending struct {
 	promise
-	ticket    Ticket
-	cancelled chan struct{} // closed when it shall not go on
-	cause     error         // why; set before cancelled is closed
-	result    Result
-	fds       *heldFDs          // those of the result; nil if there are none
-	detach    func() bool       // stops watching the context of Submit
-	stop      func(cause error) // cancels it
+	pool   *Pool
+	ticket Ticket
+	number uint64      // of the ticket in its pool, from 1
+	detach func() bool // stops watching the context of Submit; nil if that has no end
+	result Result
+	fds    *heldFDs          // those of the result; nil if there are none
+	stop   func(cause error) // cancels what is no ticket
+
+	attempt
 }
 
 // ID returns the id of the ticket, also if the pool chose it.
-func (p *Pending) ID() string { return p.ticket.ID }
+func (p *Pending) ID() string {
+	if p.ticket.ID == "" && p.number > 0 {
+		return strconv.FormatUint(p.number, 10)
+	}
+	return p.ticket.ID
+}
 
 // Done is closed when there is a result.
 func (p *Pending) Done() <-chan struct{} { return p.wait() }
@@ -34,7 +42,11 @@ func (p *Pending) Cancel(cause error) {
 	if cause == nil {
 		cause = context.Canceled
 	}
-	p.stop(cause)
+	if p.pool == nil {
+		p.stop(cause)
+		return
+	}
+	p.pool.cancel(p, cause)
 }
 
 // Result waits for the result until ctx ends; the ticket goes on in any case. The
@@ -66,6 +78,7 @@ func (p *promise) await(ctx context.Context) error {
 // take returns the result, and what is left of its descriptors.
 func (p *Pending) take() Result {
 	r := p.result
+	r.ID, r.Task = p.ID(), p.ticket.Task
 	if p.fds != nil {
 		r.Value.FDs = p.fds.take()
 	}
@@ -152,12 +165,13 @@ func (f *Future[R]) decode() {
 }
 
 // finish sets the result, once, and lets go of what the ticket held.
-func (p *Pending) finish(r Result) {
-	p.detach()
+func (p *Pending) finish() {
+	if p.detach != nil {
+		p.detach()
+	}
 	closePayload(p.ticket.Args)
 	p.ticket.Args = proto.Payload{}
-	r.ID, r.Task = p.ticket.ID, p.ticket.Task
-	p.result = r
+	r := &p.result
 	if len(r.Value.FDs) > 0 {
 		p.fds = &heldFDs{fds: r.Value.FDs}
 		runtime.AddCleanup(p, (*heldFDs).close, p.fds) // nobody may ever ask

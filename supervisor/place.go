@@ -2,11 +2,8 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -20,67 +17,96 @@ import (
 // it has to take its descendants with it.
 const deathSignal = syscall.SIGTERM
 
-// A place is a numbered seat in a pool. One goroutine, run, owns it: it keeps the
-// seat filled with a process, takes a ticket at a time, and keeps that until there
-// is one result.
+// A place is a numbered seat in a pool. One goroutine, run, keeps it filled with a process, and looks after what goes
+// wrong; while nothing does, tickets go by without it (handover.go).
 type place struct {
-	pool   *Pool
-	number int
-	name   string
-	board  *ipc.Block
-	inbox  chan *Pending // capacity 1: filled only while the place is registered as idle
+	pool     *Pool
+	number   int
+	name     string
+	board    *ipc.Block
+	poke     chan struct{} // holds one element when run shall look at the state
+	timer    *time.Timer   // pokes
+	failures []time.Time   // starts that failed and still count
 
-	w        *worker
-	failures []time.Time // starts that failed and still count
-	started  int         // processes so far
+	// What follows is guarded by the pool's mu.
 
-	mu     sync.Mutex // what others may ask for
-	status PlaceStatus
+	w      *worker    // its process; nil: none is ready
+	open   bool       // w may be handed tickets
+	retire string     // why w shall end when it has nothing left to do; "" if it shall not
+	gone   bool       // the place shall end with w
+	ended  bool       // the place has
+	flight []*Pending // handed to w, in the order of their runs; what w has not begun can be taken back
+	held   []*Pending // between two attempts: they begin here, before all others
+	doomed []fate     // answered by a process that is ending
+	early  *Pending   // answered before its arguments were sent
+
+	writing bool          // somebody writes runs to w, and owns batch and out
+	long    uint64        // the run whose arguments are being written, by a goroutine of its own; 0: none
+	batch   []handed      //
+	out     []byte        //
+	sends   uint64        // writes that are over, for who looks whether one lasts
+	listed  bool          // among the pool's idle places
+	claims  bool          // w claims what it begins
+	epoch   uint32        // of the page's claim word
+	lastID  uint64        // of the runs handed to w
+	given   int           // runs handed to w and not taken back
+	ahead   time.Duration // that flight is thought to take
+	bytes   int           // of the arguments in flight
+	mark    time.Time     // when the first of flight became the first
+	alarmAt time.Time     // when timer pokes next; zero: not
+	notes   notes         // what is to be told when mu is not held
+
+	started int // processes so far
+	pids    []int
+	answers int       // tickets it has answered for
+	since   time.Time // when w became ready
+	rest    time.Time // when it became idle
+
+	done []*Pending // of the one goroutine that takes answers
 }
-
-// A PlaceStatus is what a pool knows of one of its places at a moment.
-type PlaceStatus struct {
-	Number  int
-	State   PlaceState
-	PID     int    // of its process; 0 while there is none
-	PIDs    []int  // of all processes it has had, the last 100 at most, oldest first
-	Started int    // how many that were
-	Ticket  string // that it holds; "" if none
-	Done    int    // tickets it has answered for
-	Peak    uint64 // peak memory of the present process in bytes, as it says itself
-}
-
-// PlaceState says what a place is doing.
-type PlaceState string
-
-// The states of a place.
-const (
-	PlaceStarting PlaceState = "starting" // no process is ready
-	PlaceIdle     PlaceState = "idle"
-	PlaceBusy     PlaceState = "busy"
-	PlaceEnded    PlaceState = "ended"
-)
 
 func newPlace(pool *Pool, number int) (*place, error) {
 	board, err := newBoard()
 	if err != nil {
 		return nil, err
 	}
-	return &place{
+	p := &place{
 		pool: pool, number: number, name: fmt.Sprintf("worker-%d", number),
-		board: board, inbox: make(chan *Pending, 1),
-		status: PlaceStatus{Number: number, State: PlaceStarting},
-	}, nil
+		board: board, poke: make(chan struct{}, 1),
+	}
+	p.timer = time.AfterFunc(time.Hour, p.wake)
+	p.timer.Stop()
+	return p, nil
 }
 
 // title is what ps shows for the place's process.
 func (p *place) title() string { return p.name + ": " + p.pool.opts.Name }
 
 func (p *place) welcome() proto.Welcome {
-	return proto.Welcome{
+	w := proto.Welcome{
 		Place: p.number, Pool: p.pool.opts.Name, Incarnation: p.started + 1,
 		Grace: p.pool.opts.Grace, Beat: beatEvery, Title: p.title(),
 		Parent: Current().Name,
+	}
+	if s := p.pool.slots(); s > 1 {
+		w.Slots = s
+	}
+	return w
+}
+
+// wake has run look at the state.
+func (p *place) wake() {
+	select {
+	case p.poke <- struct{}{}:
+	default:
+	}
+}
+
+// wakeAt has run look at the state at a time, at the latest. With mu held.
+func (p *place) wakeAt(t time.Time) {
+	if p.alarmAt.IsZero() || t.Before(p.alarmAt) {
+		p.alarmAt = t
+		p.timer.Reset(time.Until(t))
 	}
 }
 
@@ -88,24 +114,32 @@ func (p *place) welcome() proto.Welcome {
 func (p *place) run() {
 	defer p.leave()
 	for {
-		if p.w == nil && (p.pool.backlog.over() || p.fill() != nil) {
+		if !p.filled() && (!p.needed() || p.fill() != nil) {
 			return
 		}
-		t, more := p.next()
-		if !more {
+		if why := p.attend(); why == isDone {
 			return
-		}
-		if t != nil {
-			p.hold(t)
 		}
 	}
+}
+
+func (p *place) filled() bool {
+	p.pool.mu.Lock()
+	defer p.pool.mu.Unlock()
+	return p.w != nil
+}
+
+// needed tells whether the place has or will have something to do.
+func (p *place) needed() bool {
+	p.pool.mu.Lock()
+	defer p.pool.mu.Unlock()
+	return len(p.held) > 0 || !p.gone && !p.pool.over()
 }
 
 // fill starts a process, again and again as the policy allows. Otherwise the pool
 // fails with the error.
 func (p *place) fill() error {
 	for p.pool.terminated.Err() == nil {
-		p.set(func(s *PlaceStatus) { s.State, s.PID = PlaceStarting, 0 })
 		w, err := p.startWorker(p.pool.terminated) // it has no ticket yet, so it needs no grace
 		if err == nil {
 			p.seat(w)
@@ -135,131 +169,352 @@ func (p *place) fill() error {
 	return context.Cause(p.pool.terminated)
 }
 
-// seat makes w the place's process.
+// seat makes w the place's process, and hands it its first tickets.
 func (p *place) seat(w *worker) {
-	p.w = w
+	pool := p.pool
+	pool.knows(w.hello.Tasks)
+	pool.log.Debug("worker is ready", "place", p.number, "pid", w.proc.PID())
+	pool.mu.Lock()
+	p.w, p.open, p.retire = w, !p.gone, ""
+	p.claims, p.epoch, p.lastID, p.given = w.hello.Has(proto.CapClaim) && w.hello.Has(proto.CapScoreboard), firstEpoch, w.lastID, 0
 	p.started++
-	p.pool.knows(w.hello.Tasks)
-	p.pool.log.Debug("worker is ready", "place", p.number, "pid", w.proc.PID())
-	p.set(func(s *PlaceStatus) {
-		s.State, s.PID, s.Started = PlaceIdle, w.proc.PID(), p.started
-		s.PIDs = append(s.PIDs, w.proc.PID())
-		if len(s.PIDs) > 100 {
-			s.PIDs = slices.Clone(s.PIDs[1:])
-		}
-	})
-}
-
-// snapshot returns the status of the place, and what its process says of itself.
-func (p *place) snapshot() PlaceStatus {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.status
-	s.PIDs = slices.Clone(s.PIDs)
-	if s.PID != 0 {
-		s.Peak = peakOn(p.board, s.PID)
+	p.pids = append(p.pids, w.proc.PID())
+	if len(p.pids) > 100 {
+		p.pids = slices.Clone(p.pids[1:])
 	}
-	return s
+	p.since = time.Now()
+	p.rest = p.since
+	pool.change()
+	go w.read(p)
+	p.feed()
 }
 
-func (p *place) set(f func(*PlaceStatus)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f(&p.status)
-}
+// firstEpoch is the one that a page begins with: in a run, 0 stands for none.
+const firstEpoch = 1
 
-// next waits for a ticket. It returns nil when the process has ended meanwhile, and
-// more is false when the place has nothing to do any more.
-func (p *place) next() (t *Pending, more bool) {
-	t, registered := p.pool.backlog.take(p)
-	if t != nil || !registered {
-		return t, t != nil
+// rested is called with mu held when the place takes no more for now.
+func (p *place) rested() {
+	switch {
+	case !p.open:
+		p.wake() // run waits for who writes
+	case len(p.flight) > 0 || len(p.held) > 0:
+	case p.pool.over() || p.retire != "" || p.spent():
+		p.wake()
+	case !p.listed:
+		p.rest = time.Now()
+		p.listed = true
+		p.pool.idle = append(p.pool.idle, p)
 	}
-	select {
-	case t := <-p.inbox:
-		return t, t != nil // nil: the backlog is closed
-	case <-p.w.answers: // closed: read takes no answer that nobody asked for
-	case <-p.w.proc.Done(): // somebody else may hold its end of the connection open
-	}
-	if !p.pool.backlog.unregister(p) {
-		t = <-p.inbox
-		more = t != nil
-	} else {
-		more = true
-	}
-	p.died()
-	return t, more
 }
 
-// died buries a process that ended, or whose connection did, without a ticket.
-func (p *place) died() {
-	pid := p.w.proc.PID()
-	exit := p.vacate()
-	p.pool.log.Warn("worker died", "place", p.number, "pid", pid, "exit", exit.String())
+// spent tells whether the process has had as many tickets as it may have.
+func (p *place) spent() bool {
+	return p.pool.opts.MaxTickets > 0 && p.given >= p.pool.opts.MaxTickets
 }
 
-// vacate buries the process and leaves the place empty.
-func (p *place) vacate() Exit {
+// free tells whether the place would begin a ticket now.
+func (p *place) free() bool {
+	return p.open && !p.writing && len(p.flight) == 0 && len(p.held) == 0 && !p.spent()
+}
+
+// An ending says why a process has to go.
+type ending int
+
+const (
+	isDone    ending = iota // the place has nothing to do any more
+	isDead                  // it, or its connection, has ended
+	isDoomed                // it is about to end
+	isRetired               // it has done enough
+)
+
+// attend looks after a process until it has to go, and buries it.
+func (p *place) attend() ending {
 	w := p.w
-	p.w = nil
-	exit := w.bury(p.pool, -1)
-	p.sweep(w)
-	p.set(func(s *PlaceStatus) { s.State, s.PID = PlaceStarting, 0 })
-	return exit
-}
-
-// hold keeps a ticket until there is a result.
-func (p *place) hold(t *Pending) {
-	r := Result{Worker: p.number}
-	voids := 0
-	defer func() {
-		if r.Attempts == 0 {
-			r.Worker, r.PID, r.Started = 0, 0, time.Time{}
-		} else {
-			r.Elapsed = time.Since(r.Started)
-		}
-		p.set(func(s *PlaceStatus) {
-			s.Ticket, s.Done = "", s.Done+1
-			if s.State == PlaceBusy {
-				s.State = PlaceIdle
-			}
-		})
-		t.finish(r)
-	}()
+	dead := w.proc.Done()
 	for {
-		if err := p.pool.refuses(t); err != nil {
-			// After an attempt, that is what became of the ticket.
-			if r.Attempts == 0 {
-				r.Outcome, r.Err = OutcomeCancelled, err
-			}
-			return
-		}
-		if p.w == nil {
-			if err := p.fill(); err != nil {
-				r.Outcome, r.Err = OutcomeLost, err
-				if p.pool.failure() == nil {
-					r.Outcome, r.Err = OutcomeCancelled, context.Cause(p.pool.terminated)
-				}
-				return
-			}
-		}
-		r.Attempts++
-		r.Started = time.Now()
-		r.PID = p.w.proc.PID()
-		p.set(func(s *PlaceStatus) { s.State, s.Ticket = PlaceBusy, t.ticket.ID })
-		a := attempt{place: p, w: p.w, t: t, number: r.Attempts}
-		final := a.run()
-		r.Outcome, r.Value, r.Err = a.outcome, a.value, a.err
-		if a.void && voids < maxVoids {
-			voids++
-			r.Attempts--
+		select {
+		case <-p.poke:
+		case <-w.ended:
+			p.died(w)
+			return isDead
+		case <-dead:
+			// Its last words are in the socket; whoever else holds the other end has none.
+			dead = nil
+			w.drain()
 			continue
 		}
-		if final || r.Attempts >= max(t.ticket.Attempts, 1) {
+		switch why := p.tend(w); why {
+		case isDoomed:
+			p.bury(w, lastMoment)
+			return why
+		case isRetired:
+			p.relieve(w)
+			return why
+		case isDone:
+			return why
+		}
+	}
+}
+
+// isFine: the process may stay.
+const isFine ending = -1
+
+// tend looks at the state of the process and of its tickets, does what is due, and sees to it that it is called when
+// something will be.
+func (p *place) tend(w *worker) ending {
+	pool := p.pool
+	now := time.Now()
+	pool.mu.Lock()
+	p.alarmAt = time.Time{}
+	if len(p.doomed) > 0 {
+		pool.mu.Unlock()
+		return isDoomed
+	}
+	var over []*Pending
+	if p.mustTakeBack(now) {
+		over = p.giveBack(p.takeBack())
+	}
+	over = append(over, p.dropHeld()...)
+	var acts []func()
+	for _, t := range p.flight[:min(len(p.flight), pool.slots())] {
+		acts = append(acts, p.press(w, t, now)...)
+		if d := t.nextStep(); !d.IsZero() {
+			p.wakeAt(d)
+		}
+	}
+	if len(p.flight) > pool.slots() {
+		p.wakeAt(p.mark.Add(longHead))
+	}
+	why := isFine
+	if len(p.flight) == 0 && len(p.held) == 0 && !p.writing {
+		switch {
+		case pool.over() || p.gone:
+			why = isDone
+		case p.retire != "" || p.spent():
+			why = isRetired
+			p.open = false
+		}
+	}
+	pool.dispatch() // unlocks
+	for _, t := range over {
+		t.finish()
+	}
+	for _, act := range acts {
+		act()
+	}
+	return why
+}
+
+// mustTakeBack tells whether what waits at the process should not.
+func (p *place) mustTakeBack(now time.Time) bool {
+	slots := p.pool.slots()
+	if len(p.flight) > slots && (now.Sub(p.mark) >= longHead || !p.open || p.retire != "" || p.pool.drained.Err() != nil) {
+		return true
+	}
+	return p.claims && slices.ContainsFunc(p.flight, func(t *Pending) bool { return t.stage == stageRunning && p.pool.refuses(t) != nil })
+}
+
+// dropHeld finishes what was to be tried again, and shall not be any more.
+func (p *place) dropHeld() (over []*Pending) {
+	p.held = slices.DeleteFunc(p.held, func(t *Pending) bool {
+		err := p.pool.refuses(t)
+		if err != nil {
+			t.cancelledEarly(OutcomeCancelled, err)
+			p.close(t)
+			over = append(over, t)
+		}
+		return err != nil
+	})
+	return over
+}
+
+// press ends the attempt that is under way, if there is a reason, step by step. What has to be done without mu it returns.
+func (p *place) press(w *worker, t *Pending, now time.Time) (acts []func()) {
+	pool := p.pool
+	if t.reason == nil {
+		t.reason = t.whyEnd(now)
+	}
+	if t.reason == nil && pool.terminated.Err() != nil {
+		t.reason = context.Cause(pool.terminated)
+	}
+	to := t.stage
+	switch {
+	case pool.killed.Err() != nil:
+		to = stageKill
+	case t.stage == stageRunning && t.reason != nil:
+		to = stageCancel
+		if p.long == t.id {
+			to = stageTerminate // the wire is busy with the arguments, and nothing runs yet
+		}
+	case t.stage > stageRunning && t.stage < stageKill && !now.Before(t.step):
+		to = t.stage + 1
+	}
+	if to == t.stage {
+		return nil
+	}
+	t.stage = to
+	grace := pool.opts.Grace
+	switch to {
+	case stageCancel:
+		t.step = now.Add(grace)
+		id, word := t.id, t.reasonWord()
+		return []func(){func() { w.atOnce(func() error { return w.tellCancel(id, word, grace*3/4) }) }}
+	case stageTerminate:
+		t.step = now.Add(grace / 2)
+		return []func(){func() { w.proc.Terminate() }}
+	}
+	t.step = time.Time{}
+	return []func(){func() { w.proc.Kill() }}
+}
+
+// relieve ends a process that has done enough, in peace.
+func (p *place) relieve(w *worker) {
+	pool := p.pool
+	pool.mu.Lock()
+	why := p.retire
+	pool.mu.Unlock()
+	pool.log.Debug("worker is replaced", "place", p.number, "pid", w.proc.PID(), "because", why)
+	w.stop(p, pool.opts.Grace)
+	p.vacate(w)
+}
+
+// died buries a process that ended, or whose connection did.
+func (p *place) died(w *worker) {
+	d := lastMoment
+	if w.breach() != nil {
+		d = 0
+	}
+	p.bury(w, d)
+}
+
+// bury sees a process off, after giving it d to end by itself, and decides what becomes of the tickets that it had.
+func (p *place) bury(w *worker, d time.Duration) {
+	pool := p.pool
+	pool.mu.Lock()
+	p.open = false
+	idle := len(p.flight) == 0 && len(p.doomed) == 0
+	pool.mu.Unlock()
+	w.proc.waitFor(pool.killed, d)
+	_, itself := w.proc.Exit()
+	exit := w.bury(pool, -1)
+	p.awaitWriter()
+	p.lastWords(w)
+	p.sweep(w)
+	if idle {
+		pool.log.Warn("worker died", "place", p.number, "pid", w.proc.PID(), "exit", exit.String())
+	}
+	e := WorkerDiedError{
+		Worker: p.number, PID: w.proc.PID(), Exit: exit,
+		PeakMemory: peakOn(p.board, w.proc.PID()), Stderr: w.proc.StderrTail(),
+	}
+	pool.mu.Lock()
+	over := p.disown(w, e, itself)
+	p.vacateLocked()
+	notes := p.takeNotes()
+	pool.dispatch() // unlocks
+	for _, t := range over {
+		t.finish()
+	}
+	notes.tell(pool)
+}
+
+// lastMoment is what a process that ends by itself gets before it is killed.
+const lastMoment = time.Second
+
+// awaitWriter waits until nobody writes to the process any more; its connection is closed.
+func (p *place) awaitWriter() {
+	for {
+		p.pool.mu.Lock()
+		writing := p.writing
+		p.pool.mu.Unlock()
+		if !writing {
 			return
 		}
-		p.pool.log.Info("ticket is tried again", "ticket", t.ticket.ID, "attempt", r.Attempts, "of", t.ticket.Attempts, "error", r.Err)
+		<-p.poke
 	}
+}
+
+// lastWords takes the answers that a dead process has kept back.
+func (p *place) lastWords(w *worker) {
+	p.pool.mu.Lock()
+	wanted := map[uint64]bool{}
+	for _, t := range p.flight {
+		wanted[t.id] = true
+	}
+	p.pool.mu.Unlock()
+	if list := w.kept(p.board, func(id uint64) bool { return wanted[id] }); len(list) > 0 {
+		p.answered(list)
+	}
+}
+
+// disown decides what becomes of the tickets of a dead process, and returns those that are over. With mu held.
+func (p *place) disown(w *worker, e WorkerDiedError, itself bool) (over []*Pending) {
+	for _, f := range p.doomed {
+		if p.decide(f.t, f.v) {
+			over = append(over, f.t)
+		}
+	}
+	p.doomed = nil
+	var back []*Pending
+	for _, t := range p.flight {
+		begun := p.begun(w, t)
+		if !begun && t.reason == nil && t.stage == stageRunning && t.voids < maxVoids {
+			t.voids++
+			back = append(back, t)
+			continue
+		}
+		if p.decide(t, p.concludeDeath(w, t, e, itself, begun)) {
+			over = append(over, t)
+		}
+	}
+	p.flight = nil
+	for _, t := range back {
+		t.place, t.since = nil, time.Time{}
+	}
+	return append(over, p.giveBack(back)...)
+}
+
+// begun tells whether the process has begun the ticket, as far as its page knows.
+func (p *place) begun(w *worker, t *Pending) bool {
+	if w.deaf() != nil || !w.hello.Has(proto.CapScoreboard) {
+		return true
+	}
+	if !p.claims || !boardOf(p.board, w.proc.PID()) {
+		return begun(p.board, w.proc.PID(), t.id)
+	}
+	return proto.Claim(p.board.Word(proto.ScoreClaim).Load()).Begun(p.lastID) >= t.id
+}
+
+// concludeDeath is the end of an attempt by the death of the process.
+func (p *place) concludeDeath(w *worker, t *Pending, e WorkerDiedError, itself, begun bool) sequel {
+	r := &t.result
+	t.begins(p.mark)
+	r.Worker, r.PID, r.Started, r.Elapsed = p.number, e.PID, t.since, time.Since(t.since)
+	e.Ticket, e.Attempt = t.ID(), t.made+1
+	var err error = &e
+	switch breach, deaf := w.breach(), w.deaf(); {
+	case w.tooLarge.Load():
+		t.reason = ErrMemory
+	case breach != nil:
+		err = fmt.Errorf("%w (killed, because: %w)", &e, breach)
+	case deaf != nil:
+		err = fmt.Errorf("%w (killed, because: %w)", &e, deaf)
+	case !itself && t.stage < stageTerminate:
+		err = fmt.Errorf("%w (killed, because it closed its connection)", &e)
+	}
+	return t.conclude(e.outcome(), err, false, !begun)
+}
+
+// vacate leaves the place empty.
+func (p *place) vacate(w *worker) {
+	p.sweep(w)
+	p.pool.mu.Lock()
+	defer p.pool.mu.Unlock()
+	p.vacateLocked()
+}
+
+func (p *place) vacateLocked() {
+	p.w, p.open, p.flight, p.doomed, p.ahead, p.bytes, p.given, p.retire = nil, false, nil, nil, 0, 0, 0, ""
 }
 
 // sweep kills what a dead worker has left behind.
@@ -273,284 +528,59 @@ func (p *place) sweep(w *worker) {
 
 // leave ends the place.
 func (p *place) leave() {
-	if p.w != nil {
-		w := p.w
-		p.w = nil
-		w.stop(p.pool, p.pool.opts.Grace)
-		p.sweep(w)
+	pool := p.pool
+	pool.mu.Lock()
+	w := p.w
+	p.open = false
+	pool.mu.Unlock()
+	if w != nil {
+		w.stop(p, pool.opts.Grace)
+		p.vacate(w)
 	}
-	p.set(func(s *PlaceStatus) { s.State, s.PID = PlaceEnded, 0 })
+	pool.mu.Lock()
+	p.ended = true
+	over := p.held
+	p.held = nil
+	for _, t := range over {
+		if err := pool.failure(); err != nil {
+			t.result.Outcome, t.result.Err = OutcomeLost, err
+		} else {
+			t.cancelledEarly(OutcomeCancelled, context.Cause(pool.terminated))
+		}
+		p.close(t)
+	}
+	pool.mu.Unlock()
+	for _, t := range over {
+		t.finish()
+	}
+	p.timer.Stop()
 	p.board.Close()
+	pool.left(p)
 }
 
-// An attempt is one execution of a ticket by one process.
-type attempt struct {
-	place  *place
-	w      *worker
-	t      *Pending
-	number int
-	id     uint64
-
-	reason error // why it was told to end; nil if it was not
-	stage  stage
-	step   *time.Timer // when the next stage begins
-	sent   chan error  // of a run whose arguments are so long that sending may block
-	deaf   error       // why the run could not be sent, though the process is there
-
-	outcome Outcome
-	value   proto.Payload
-	err     error
-	void    bool // the process was dead or ending before it began: nothing was tried
+// takeNotes takes what is to be told. With mu held.
+func (p *place) takeNotes() notes {
+	n := p.notes
+	p.notes = nil
+	return n
 }
 
-// maxVoids bounds the attempts of one ticket that count for nothing: that none was
-// begun is what a worker says.
-const maxVoids = 100
+// Notes are what is told when the pool's mu is not held.
+type notes []note
 
-// A stage is how far one has gone to end a task. Each is given the grace of the
-// pool (the last ones half of it) before the next begins.
-type stage int
-
-const (
-	stageRunning   stage = iota
-	stageCancel          // its context has ended
-	stageTerminate       // SIGTERM to the group
-	stageKill            // SIGKILL to the group
-)
-
-// sendAhead is how long arguments may be to be written in the place's own loop: what
-// fits in the socket's buffer does not block.
-const sendAhead = 64 << 10
-
-// run makes the attempt and tells whether there must not be another.
-func (a *attempt) run() (final bool) {
-	a.step = time.NewTimer(time.Hour)
-	a.step.Stop()
-	defer a.step.Stop()
-	a.send()
-	if a.outcome != "" {
-		return true
-	}
-	var timeout <-chan time.Time
-	if d := a.t.ticket.Timeout; d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		timeout = t.C
-	}
-	pool := a.place.pool
-	cancelled, terminated, killed := a.t.cancelled, pool.terminated.Done(), pool.killed.Done()
-	dead := a.w.proc.Done()
-	for {
-		select {
-		case got, open := <-a.w.answers:
-			if !open {
-				return a.died()
-			}
-			return a.answered(got)
-		case <-dead:
-			// Its last words are in the socket; whoever else holds the other end has none.
-			dead = nil
-			a.w.drain()
-		case err := <-a.sent:
-			a.sent = nil
-			if a.sendFailed(err); a.outcome != "" {
-				return true
-			}
-		case <-timeout:
-			timeout = nil
-			a.end(fmt.Errorf("%w: %v have passed", ErrTimeout, a.t.ticket.Timeout))
-		case <-cancelled:
-			cancelled = nil
-			a.end(a.t.cause)
-		case <-terminated:
-			terminated = nil
-			if pool.killed.Err() == nil { // else the next case says it, without a word to the worker
-				a.end(context.Cause(pool.terminated))
-			}
-		case <-killed:
-			killed = nil
-			if a.reason == nil {
-				a.reason = context.Cause(pool.killed)
-			}
-			a.advance(stageKill)
-		case <-a.step.C:
-			a.advance(a.stage + 1)
-		}
-	}
+type note struct {
+	text string
+	args []any
 }
 
-func (a *attempt) send() {
-	a.w.lastID++
-	a.id = a.w.lastID
-	ticket := a.t.ticket
-	r := proto.Run{
-		Task: ticket.Task, Ticket: ticket.ID, Attempt: a.number, Attempts: max(ticket.Attempts, 1),
-		Timeout: ticket.Timeout, Grace: a.place.pool.opts.Grace * 3 / 4,
-	}
-	if len(ticket.Args.Bytes) < sendAhead {
-		a.sendFailed(a.w.atOnce(func() error { return a.w.send(a.id, r, ticket.Args) }))
-		return
-	}
-	sent := make(chan error, 1)
-	a.sent = sent
-	go func() { sent <- a.w.send(a.id, r, ticket.Args) }()
+func retryNote(t *Pending) note {
+	return note{"ticket is tried again", []any{
+		"ticket", t.ID(), "attempt", t.made, "of", t.attempts(), "error", t.result.Err,
+	}}
 }
 
-// sendFailed looks at the error of sending the run, if there is one. What is too large was not sent, and nobody
-// was hurt.
-func (a *attempt) sendFailed(err error) {
-	switch {
-	case err == nil:
-	case errors.Is(err, proto.ErrTooLarge):
-		a.w.asked.Store(0)
-		a.outcome, a.err = OutcomeError, err
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		a.deaf = fmt.Errorf("it does not read: %w", err)
-		a.w.proc.Kill()
-	default: // its end is closed: it is dead, or will be
-		a.w.drain()
+func (n notes) tell(p *Pool) {
+	for _, note := range n {
+		p.log.Info(note.text, note.args...)
 	}
-}
-
-// end begins to end the task. The first reason counts.
-func (a *attempt) end(why error) {
-	if a.reason == nil {
-		a.reason = why
-	}
-	if a.stage == stageRunning {
-		a.advance(stageCancel)
-	}
-}
-
-func (a *attempt) advance(to stage) {
-	if to <= a.stage {
-		return
-	}
-	grace := a.place.pool.opts.Grace
-	a.stage = to
-	switch to {
-	case stageCancel:
-		if a.sent != nil {
-			// The wire is busy with the arguments, and nothing runs yet.
-			a.advance(stageTerminate)
-			return
-		}
-		a.w.atOnce(func() error { return a.w.tellCancel(a.id, a.reasonWord(), grace*3/4) })
-		a.step.Reset(grace)
-	case stageTerminate:
-		a.w.proc.Terminate()
-		a.step.Reset(grace / 2)
-	case stageKill:
-		a.w.proc.Kill()
-		a.step.Stop()
-	}
-}
-
-func (a *attempt) reasonWord() string {
-	if errors.Is(a.reason, ErrTimeout) {
-		return proto.KindTimeout
-	}
-	return proto.KindCancelled
-}
-
-// answered is the end with a response. Whatever it says came from the task, so a
-// result counts also if the attempt was told to end in the meantime.
-func (a *attempt) answered(got answer) (final bool) {
-	m := got.message
-	if a.sent != nil {
-		// It has read the end of the arguments before we noticed that it is sent; or it has not waited for it,
-		// and then it does not read on.
-		a.w.conn.SetWriteDeadline(time.Now().Add(drainLimit))
-		if <-a.sent != nil {
-			a.w.proc.Kill()
-		}
-		a.sent = nil
-		a.w.conn.SetWriteDeadline(time.Time{})
-	}
-	if m.Fault == nil {
-		a.outcome = OutcomeOK
-		a.value = proto.Payload{Bytes: m.Result, FDs: got.fds}
-		a.afterwards()
-		return true
-	}
-	ipc.CloseFDs(got.fds)
-	a.err = m.Fault
-	switch m.Fault.Kind {
-	case proto.KindPanic:
-		a.outcome = OutcomePanic
-		a.lose(lastMoment)
-	case proto.KindStopping, proto.KindBusy: // somebody else told it to end, for instance
-		a.outcome = OutcomeError
-		a.void = a.reason == nil
-		a.lose(lastMoment)
-	case proto.KindUnknownTask, proto.KindArguments, proto.KindUnknownMethod:
-		a.outcome = OutcomeError
-		final = true
-	default:
-		a.outcome = OutcomeError
-	}
-	a.afterwards()
-	return a.judge() || final
-}
-
-// afterwards: a process that was told to end by signal is ending, answer or not.
-func (a *attempt) afterwards() {
-	if a.stage >= stageTerminate && a.place.w != nil {
-		a.lose(lastMoment)
-	}
-}
-
-// lose buries the process, after giving it d to end by itself, and leaves the place empty. It tells whether it
-// did end by itself.
-func (a *attempt) lose(d time.Duration) (exit Exit, itself bool) {
-	a.w.proc.waitFor(a.place.pool.killed, d)
-	_, itself = a.w.proc.Exit()
-	exit = a.place.vacate()
-	if a.sent != nil {
-		<-a.sent // the connection is closed
-	}
-	return exit, itself
-}
-
-// lastMoment is what a process that ends by itself gets before it is killed.
-const lastMoment = time.Second
-
-// died is the end without a response: the connection has ended.
-func (a *attempt) died() (final bool) {
-	pid, breach := a.w.proc.PID(), a.w.breach()
-	d := lastMoment
-	if breach != nil {
-		d = 0
-	}
-	exit, itself := a.lose(d)
-	e := &WorkerDiedError{
-		Worker: a.place.number, PID: pid, Ticket: a.t.ticket.ID, Attempt: a.number,
-		Exit: exit, PeakMemory: peakOn(a.place.board, pid), Stderr: a.w.proc.StderrTail(),
-	}
-	a.outcome, a.err = e.outcome(), e
-	a.void = a.reason == nil && a.deaf == nil && a.w.hello.Has(proto.CapScoreboard) && !begun(a.place.board, pid, a.id)
-	switch {
-	case breach != nil:
-		a.err = fmt.Errorf("%w (killed, because: %w)", e, breach)
-	case a.deaf != nil:
-		a.err = fmt.Errorf("%w (killed, because: %w)", e, a.deaf)
-	case !itself && a.stage < stageTerminate:
-		a.err = fmt.Errorf("%w (killed, because it closed its connection)", e)
-	}
-	return a.judge()
-}
-
-// judge makes the reason for which the attempt was ended its outcome, and tells
-// whether there must not be another.
-func (a *attempt) judge() (final bool) {
-	switch {
-	case a.reason == nil:
-		return false
-	case errors.Is(a.reason, ErrTimeout):
-		a.outcome = OutcomeTimeout
-	default:
-		a.outcome, final = OutcomeCancelled, true
-	}
-	a.err = fmt.Errorf("%w: %w", a.reason, a.err)
-	return final
 }

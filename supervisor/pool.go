@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +28,22 @@ type PoolOptions struct {
 	// Args[0] included; nil is what ps shows, such as "worker-1: tickets", alone.
 	Program string
 	Args    []string
+	// Slots is how many tickets a process runs at a time; 0 is 1. They share its death: one that has to be killed
+	// takes the others along.
+	Slots int
 	// Backlog is how many tickets may wait for a place before Submit waits; 0 is 1024.
 	Backlog int
+	// Initializer is run by every process before it gets its first ticket, Finalizer before it is told to stop (not when it
+	// dies, or the pool is terminated), for the grace at most. A ticket without a task is none; see Task.Ticket. Only their
+	// Task, Args and ID count. An initializer that fails ends the pool. The descriptors of the arguments are the pool's.
+	Initializer, Finalizer Ticket
+	// A process is replaced between two tickets: after MaxTickets of them, when it is older than MaxAge, when it
+	// has been idle for MaxIdle after a ticket, or has more than MaxMemory bytes of resident memory. 0 is no limit.
+	// One that has more than KillMemory bytes is killed, and its ticket ends with ErrMemory. Memory is looked at
+	// every quarter of a second.
+	MaxTickets            int
+	MaxAge, MaxIdle       time.Duration
+	MaxMemory, KillMemory uint64
 	// Grace is what a task has to end once its context has ended, before its process
 	// is sent SIGTERM; half of it again, and it is sent SIGKILL. 0 is 5 s.
 	Grace time.Duration
@@ -55,6 +68,10 @@ func (o PoolOptions) filled() (PoolOptions, error) {
 		return o, fmt.Errorf("supervisor: pool of %d workers, expected at least 1", o.Workers)
 	case o.Backlog < 0:
 		return o, fmt.Errorf("supervisor: backlog of %d tickets, expected at least 1", o.Backlog)
+	case o.Slots < 0 || o.MaxTickets < 0:
+		return o, fmt.Errorf("supervisor: %d slots, %d tickets for a process, expected at least 1", o.Slots, o.MaxTickets)
+	case o.MaxAge < 0 || o.MaxIdle < 0:
+		return o, fmt.Errorf("supervisor: age %v, idle %v of a process, expected at least 0", o.MaxAge, o.MaxIdle)
 	case o.Grace < 0 || o.StartTimeout < 0:
 		return o, fmt.Errorf("supervisor: grace %v, start time-out %v, expected at least 0", o.Grace, o.StartTimeout)
 	case o.Program == "" && len(o.Args) > 0:
@@ -89,31 +106,42 @@ func (o PoolOptions) filled() (PoolOptions, error) {
 	return o, nil
 }
 
-// A Pool runs tickets in worker processes, one ticket at a time in each. See the
+// A Pool runs tickets in worker processes, as many at a time in each as it has slots: one, unless told otherwise. See the
 // package comment for the way of a ticket. Any number of goroutines may use it.
 type Pool struct {
-	opts    PoolOptions
-	log     hclog.Logger
-	places  []*place
-	backlog backlog
-	room    chan struct{} // holds one for each ticket in the queue
-	numbers atomic.Uint64 // of tickets without an id
+	opts PoolOptions
+	log  hclog.Logger
 
 	closing    chan struct{}   // closed when no more tickets are accepted
-	closeOnce  sync.Once       //
 	drained    context.Context // ended: no ticket begins
 	terminated context.Context // ended: what runs is ended
 	killed     context.Context // ended: what runs is killed
 	drain      context.CancelCauseFunc
 	terminate  context.CancelCauseFunc
 	kill       context.CancelCauseFunc
+	out        sync.Mutex            // one line at a time; held while Stdout takes it
+	ended      chan struct{}         // closed when all places have ended
+	err        atomic.Pointer[error] // why the pool failed
+	stop       func() bool           // stops watching the context of NewPool
 
-	out   sync.Mutex    // one line at a time; held while Stdout takes it
-	ended chan struct{} // closed when all places have ended
-	mu    sync.Mutex
-	tasks []string
-	err   atomic.Pointer[error] // why the pool failed
+	mu       sync.Mutex // guards what follows, and what places and tickets say that it does
+	places   []*place   // by number
+	idle     []*place   // the last to become idle at the end: it is the warmest. Some may not be any more; see popIdle
+	backlog  backlog
+	numbers  uint64 // of tickets
+	granted  int    // rooms in the backlog that are promised to submitters who waited
+	waiters  []*submitter
+	speeds   map[string]*speed // by task
+	bell     *time.Timer       // for tickets that are due later
+	closed   bool              // no more tickets are accepted
+	alive    int               // places that have not ended
+	finished bool              // finish is called
+	changed  chan struct{}     // closed when a place has another process; nil if nobody waits
+	tasks    []string
 }
+
+// A submitter waits for room in the backlog.
+type submitter struct{ room chan struct{} }
 
 // NewPool starts the workers and returns when all are ready. If one cannot be
 // started, the others are stopped and the error says why: ErrRestartLimit,
@@ -133,9 +161,11 @@ func NewPool(ctx context.Context, o PoolOptions) (*Pool, error) {
 		}
 	}
 	p := &Pool{
-		opts: o, log: o.Logger, room: make(chan struct{}, o.Backlog),
+		opts: o, log: o.Logger, speeds: map[string]*speed{},
 		closing: make(chan struct{}), ended: make(chan struct{}),
 	}
+	p.bell = time.AfterFunc(time.Hour, p.ring)
+	p.bell.Stop()
 	p.killed, p.kill = context.WithCancelCause(context.Background())
 	p.terminated, p.terminate = context.WithCancelCause(p.killed)
 	p.drained, p.drain = context.WithCancelCause(p.terminated)
@@ -151,33 +181,65 @@ func NewPool(ctx context.Context, o PoolOptions) (*Pool, error) {
 		p.places = append(p.places, place)
 	}
 	pools.add(p)
-	stop := context.AfterFunc(ctx, func() { p.end(context.Cause(ctx)) })
-	ready := make(chan error, len(p.places))
-	var all sync.WaitGroup
-	for _, place := range p.places {
-		all.Go(func() {
-			err := place.fill()
-			ready <- err
-			if err != nil {
-				place.leave()
-				return
-			}
-			place.run()
-		})
+	p.stop = context.AfterFunc(ctx, func() { p.end(context.Cause(ctx)) })
+	p.alive = o.Workers
+	go p.keep()
+	ready := make(chan error, o.Workers)
+	for _, place := range slices.Clone(p.places) {
+		go place.begin(ready)
 	}
-	go func() {
-		all.Wait()
-		stop()
-		pools.remove(p)
-		p.abandon()
-		close(p.ended)
-	}()
-	return p.await(ready)
+	return p.await(ready, o.Workers)
+}
+
+// begin fills the place, says so, and runs it.
+func (p *place) begin(ready chan<- error) {
+	err := p.fill()
+	ready <- err
+	if err != nil {
+		p.leave()
+		return
+	}
+	p.run()
+}
+
+// left is called by a place that has ended.
+func (p *Pool) left(place *place) {
+	p.mu.Lock()
+	p.alive--
+	p.change()
+	last := p.isLast()
+	if i := slices.Index(p.places, place); place.gone && !p.closed && i >= 0 {
+		p.places = slices.Delete(p.places, i, i+1)
+	}
+	p.mu.Unlock()
+	if last {
+		p.finish()
+	}
+}
+
+// isLast tells, once and with mu held, that the pool has ended.
+func (p *Pool) isLast() bool {
+	if p.alive > 0 || !p.closed || p.finished {
+		return false
+	}
+	p.finished = true
+	return true
+}
+
+// finish is when the last place of a closed pool has ended.
+func (p *Pool) finish() {
+	p.stop()
+	p.bell.Stop()
+	pools.remove(p)
+	p.abandon()
+	closePayload(p.opts.Initializer.Args)
+	closePayload(p.opts.Finalizer.Args)
+	close(p.ended)
 }
 
 // await returns p when all workers are ready.
-func (p *Pool) await(ready <-chan error) (*Pool, error) {
-	for range p.places {
+func (p *Pool) await(ready <-chan error, workers int) (*Pool, error) {
+	for range workers {
 		if err := <-ready; err != nil {
 			if cause := p.failure(); cause != nil {
 				err = cause
@@ -210,14 +272,11 @@ func (p *Pool) knows(tasks []string) {
 	}
 }
 
-// Status returns what the places are doing.
-func (p *Pool) Status() []PlaceStatus {
-	list := make([]PlaceStatus, len(p.places))
-	for i, place := range p.places {
-		list[i] = place.snapshot()
-	}
-	return list
-}
+// slots is how many tickets a process runs at a time.
+func (p *Pool) slots() int { return max(p.opts.Slots, 1) }
+
+// over tells, with mu held, that no ticket waits, and none will come.
+func (p *Pool) over() bool { return p.closed && p.backlog.waiting() == 0 }
 
 // Submit accepts a ticket and returns at once, or waits while the backlog is full,
 // until ctx ends. When ctx ends later, the ticket is cancelled. It returns ErrClosed
@@ -225,80 +284,189 @@ func (p *Pool) Status() []PlaceStatus {
 // descriptors of t.Args are the pool's from now on, whatever is returned.
 func (p *Pool) Submit(ctx context.Context, t Ticket) (*Pending, error) {
 	pending := new(Pending)
-	if err := p.submit(ctx, pending, t); err != nil {
+	if err := p.submit(ctx, pending, t, true); err != nil {
 		return nil, err
 	}
 	return pending, nil
 }
 
-// submit makes pending the ticket that waits.
-func (p *Pool) submit(ctx context.Context, pending *Pending, t Ticket) error {
-	if err := p.accepts(t); err != nil {
+// TrySubmit is Submit, but does not wait: while the backlog is full it returns ErrFull.
+func (p *Pool) TrySubmit(ctx context.Context, t Ticket) (*Pending, error) {
+	pending := new(Pending)
+	if err := p.submit(ctx, pending, t, false); err != nil {
+		return nil, err
+	}
+	return pending, nil
+}
+
+// submit makes t a ticket of the pool.
+func (p *Pool) submit(ctx context.Context, pending *Pending, t Ticket, wait bool) error {
+	pending.pool, pending.ticket = p, t
+	err := t.check()
+	if err == nil {
+		err = p.accept(ctx, pending, wait)
+	}
+	if err != nil {
 		closePayload(t.Args)
 		return err
 	}
-	if t.ID == "" {
-		t.ID = strconv.FormatUint(p.numbers.Add(1), 10)
-	}
-	var once sync.Once
-	pending.ticket, pending.cancelled = t, make(chan struct{})
-	pending.stop = func(cause error) { once.Do(func() { p.cancel(pending, cause) }) }
-	select {
-	case p.room <- struct{}{}:
-	default:
-		select {
-		case p.room <- struct{}{}:
-		case <-ctx.Done():
-			closePayload(t.Args)
-			return fmt.Errorf("supervisor: submit ticket %s: %w", t.ID, context.Cause(ctx))
-		case <-p.closing:
-			closePayload(t.Args)
-			return p.refusal()
-		}
-	}
-	pending.detach = context.AfterFunc(ctx, func() { pending.stop(context.Cause(ctx)) })
-	if !p.enqueue(pending) {
-		pending.detach()
-		closePayload(t.Args)
-		return p.refusal()
+	if ctx.Done() != nil {
+		pending.follow(ctx)
 	}
 	return nil
 }
 
-// enqueue gives a ticket that has room to an idle place, or queues it; false: the backlog is closed.
-func (p *Pool) enqueue(t *Pending) bool {
-	queued, ok := p.backlog.put(t)
-	if !queued {
-		<-p.room
+// follow cancels the ticket when ctx ends.
+func (t *Pending) follow(ctx context.Context) {
+	detach := context.AfterFunc(ctx, func() { t.pool.cancel(t, context.Cause(ctx)) })
+	t.pool.mu.Lock()
+	over := t.where == isOver
+	if !over {
+		t.detach = detach
 	}
-	select {
-	case <-t.cancelled: // perhaps too early to find it in the queue
-		p.withdraw(t)
-	default:
+	t.pool.mu.Unlock()
+	if over {
+		detach()
 	}
-	return ok
 }
 
-func (p *Pool) accepts(t Ticket) error {
+func (t Ticket) check() error {
 	switch {
 	case t.Task == "":
 		return errors.New("supervisor: ticket without a task")
 	case t.Attempts < 0:
 		return fmt.Errorf("supervisor: ticket with %d attempts, expected at least 1 (or 0 for 1)", t.Attempts)
-	case t.Timeout < 0:
-		return fmt.Errorf("supervisor: ticket with a time-out of %v, expected at least 0", t.Timeout)
+	case t.Timeout < 0 || t.Backoff < 0:
+		return fmt.Errorf("supervisor: ticket with a time-out of %v and a back-off of %v, expected at least 0", t.Timeout, t.Backoff)
 	}
+	return nil
+}
+
+// accept hands a ticket to an idle place, or lets it wait; for that it may have to wait for room.
+func (p *Pool) accept(ctx context.Context, t *Pending, wait bool) error {
+	p.mu.Lock()
+	if err := p.refusalLocked(); err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	p.numbers++
+	t.number = p.numbers
+	if t.speed = p.speeds[t.ticket.Task]; t.speed == nil {
+		t.speed = new(speed)
+		p.speeds[t.ticket.Task] = t.speed
+	}
+	now := time.Time{}
+	if !t.ticket.At.IsZero() {
+		now = time.Now()
+	}
+	if !t.ticket.At.After(now) && p.backlog.ready == 0 {
+		if place := p.popIdle(); place != nil {
+			p.backlog.push(t, now)
+			place.feed() // unlocks
+			return nil
+		}
+	}
+	if p.backlog.waiting()+p.granted >= p.opts.Backlog {
+		if !wait {
+			p.mu.Unlock()
+			return ErrFull
+		}
+		if err := p.awaitRoom(ctx, t); err != nil { // with mu held, unless there is an error
+			return err
+		}
+	}
+	p.backlog.push(t, now)
+	if t.where == isLater {
+		p.alarm()
+	}
+	p.dispatch() // unlocks
+	return nil
+}
+
+// awaitRoom waits until there is room in the backlog. It is called with mu held; without an error it returns with it.
+func (p *Pool) awaitRoom(ctx context.Context, t *Pending) (err error) {
+	s := &submitter{room: make(chan struct{})}
+	p.waiters = append(p.waiters, s)
+	p.mu.Unlock()
 	select {
+	case <-s.room:
+	case <-ctx.Done():
+		err = fmt.Errorf("supervisor: submit ticket %s: %w", t.ID(), context.Cause(ctx))
 	case <-p.closing:
-		return p.refusal()
+	}
+	p.mu.Lock()
+	select {
+	case <-s.room:
+		p.granted--
 	default:
-		return nil
+		p.waiters = slices.DeleteFunc(p.waiters, func(w *submitter) bool { return w == s })
+	}
+	if err == nil {
+		err = p.refusalLocked()
+	}
+	if err != nil {
+		p.admit()
+		p.mu.Unlock()
+	}
+	return err
+}
+
+// admit lets submitters go on for whom there is room now. With mu held.
+func (p *Pool) admit() {
+	for len(p.waiters) > 0 && p.backlog.waiting()+p.granted < p.opts.Backlog {
+		close(p.waiters[0].room)
+		p.waiters = slices.Delete(p.waiters, 0, 1)
+		p.granted++
 	}
 }
 
-// refusal is the error of a Submit that comes too late.
-func (p *Pool) refusal() error {
-	if err := p.failure(); err != nil {
+// popIdle takes the warmest of the places that are free; nil if none is. With mu held.
+func (p *Pool) popIdle() *place {
+	for n := len(p.idle); n > 0; n = len(p.idle) {
+		place := p.idle[n-1]
+		p.idle[n-1] = nil
+		p.idle = p.idle[:n-1]
+		place.listed = false
+		if place.free() {
+			return place
+		}
+	}
+	return nil
+}
+
+// dispatch hands what waits to places that are free. It is called with mu held and returns without it.
+func (p *Pool) dispatch() {
+	for p.backlog.peek() != nil {
+		place := p.popIdle()
+		if place == nil {
+			break
+		}
+		place.feed() // unlocks
+		p.mu.Lock()
+	}
+	p.mu.Unlock()
+}
+
+// alarm sees to it that ring is called when the next ticket is due. With mu held.
+func (p *Pool) alarm() {
+	if t := p.backlog.due(time.Now()); !t.IsZero() {
+		p.bell.Reset(time.Until(t))
+	}
+}
+
+// ring makes ready what is due.
+func (p *Pool) ring() {
+	p.mu.Lock()
+	p.alarm()
+	p.dispatch()
+}
+
+// refusalLocked is the error of a Submit that comes too late.
+func (p *Pool) refusalLocked() error {
+	switch err := p.failure(); {
+	case !p.closed:
+		return nil
+	case err != nil:
 		return err
 	}
 	return ErrClosed
@@ -306,29 +474,44 @@ func (p *Pool) refusal() error {
 
 // cancel ends a ticket: now if it waits, soon if it runs.
 func (p *Pool) cancel(t *Pending, cause error) {
-	t.cause = cause
-	close(t.cancelled)
-	p.withdraw(t)
-}
-
-// withdraw ends a cancelled ticket, if no place has it.
-func (p *Pool) withdraw(t *Pending) {
-	if p.backlog.remove(t) {
-		<-p.room
-		t.finish(Result{Outcome: OutcomeCancelled, Err: notBegun(t.cause)})
+	p.mu.Lock()
+	was := t.where
+	if t.cause == nil {
+		t.cause = cause
+	}
+	switch was {
+	case isHanded, isHeld:
+		t.place.wake()
+		p.mu.Unlock()
+	case isLater, isWaiting:
+		t.where = isOver
+		p.backlog.drop(t, was)
+		t.cancelledEarly(OutcomeCancelled, notBegun(cause))
+		p.admit()
+		idle := p.over()
+		p.mu.Unlock()
+		if idle {
+			p.wakeAll()
+		}
+		t.finish()
+	default:
+		p.mu.Unlock()
 	}
 }
 
-func notBegun(cause error) error {
-	return fmt.Errorf("supervisor: cancelled before it began: %w", cause)
+// wakeAll has all places look at the state.
+func (p *Pool) wakeAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, place := range p.places {
+		place.wake()
+	}
 }
 
 // refuses tells why a place should not begin an attempt of t.
 func (p *Pool) refuses(t *Pending) error {
-	select {
-	case <-t.cancelled:
+	if t.cause != nil {
 		return notBegun(t.cause)
-	default:
 	}
 	if p.drained.Err() != nil {
 		return notBegun(context.Cause(p.drained))
@@ -369,14 +552,31 @@ func (p *Pool) Kill() {
 
 // shut accepts no more tickets; with flush, those that wait are cancelled.
 func (p *Pool) shut(flush bool, cause error) {
-	p.closeOnce.Do(func() { close(p.closing) })
 	outcome := OutcomeCancelled
 	if p.failure() != nil {
 		outcome = OutcomeLost
 	}
-	for _, t := range p.backlog.close(flush) {
-		<-p.room
-		t.finish(Result{Outcome: outcome, Err: notBegun(cause)})
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		close(p.closing)
+	}
+	var left []*Pending
+	if flush {
+		left = p.backlog.flush()
+	}
+	for _, t := range left {
+		t.where = isOver
+		t.cancelledEarly(outcome, notBegun(cause))
+	}
+	last := p.isLast()
+	p.mu.Unlock()
+	p.wakeAll()
+	for _, t := range left {
+		t.finish()
+	}
+	if last {
+		p.finish()
 	}
 }
 

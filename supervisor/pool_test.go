@@ -114,9 +114,11 @@ func newTestPool(t *testing.T, o PoolOptions) *Pool {
 // checkPool checks that a pool that has ended has kept nothing.
 func checkPool(t *testing.T, p *Pool) {
 	t.Helper()
-	if n := len(p.room); n != 0 || len(p.backlog.queue) != 0 || len(p.backlog.idle) != 0 {
-		t.Errorf("the pool has ended with %d tickets (%d counted) and %d idle places", len(p.backlog.queue), n, len(p.backlog.idle))
+	p.mu.Lock()
+	if n := p.backlog.waiting(); n != 0 || p.granted != 0 || len(p.waiters) != 0 {
+		t.Errorf("the pool has ended with %d tickets that wait, %d promised rooms and %d submitters", n, p.granted, len(p.waiters))
 	}
+	p.mu.Unlock()
 	for _, s := range p.Status() {
 		if s.State != PlaceEnded || s.PID != 0 || s.Ticket != "" {
 			t.Errorf("the pool has ended with place %+v", s)

@@ -12,13 +12,14 @@ import (
 )
 
 // newBoard makes the page of one worker place. It outlives the place's processes.
-func newBoard() (*ipc.Block, error) { return ipc.NewBlock(proto.ScoreWords) }
+func newBoard() (*ipc.Block, error) { return ipc.NewBlock(proto.ScoreBytes / 8) }
 
 // clearBoard prepares the page for the next process.
 func clearBoard(b *ipc.Block) {
 	for i := range proto.ScoreWords {
 		b.Word(i).Store(0)
 	}
+	b.Word(proto.ScoreClaim).Store(uint64(proto.NewClaim(firstEpoch, 0)))
 }
 
 // peakOn reads the peak memory off a page, if the page is that of the process pid
@@ -114,6 +115,28 @@ func (s *scribe) state(state, ticket uint64) {
 	s.word[proto.ScoreSince].Store(now)
 	s.word[proto.ScoreBeat].Store(now)
 	s.word[proto.ScoreState].Store(state)
+}
+
+// begin notes that the run with this id is under way, and when that was.
+func (s *scribe) begin(id uint64) (now time.Time) {
+	now = time.Now()
+	s.word[proto.ScoreTicket].Store(id)
+	s.word[proto.ScoreSince].Store(uint64(now.UnixNano()))
+	s.word[proto.ScoreState].Store(proto.ScoreBusy)
+	return now
+}
+
+// claim makes the run with this id the one that is under way, unless the master has taken it back.
+func (s *scribe) claim(epoch uint32, id uint64) bool {
+	for {
+		w := s.word[proto.ScoreClaim].Load()
+		if proto.Claim(w).Epoch() != epoch {
+			return false
+		}
+		if s.word[proto.ScoreClaim].CompareAndSwap(w, uint64(proto.NewClaim(epoch, id))) {
+			return true
+		}
+	}
 }
 
 func (s *scribe) done() { s.word[proto.ScoreDone].Add(1) }

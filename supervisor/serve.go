@@ -1,11 +1,13 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -16,28 +18,43 @@ import (
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
-// A server is the worker's side: one loop reads what the master says, at most one
-// goroutine runs a task.
+// A server is the worker's side. One goroutine at a time reads what the master says, and runs itself what it has read: a round
+// trip costs no goroutine and no switch. When a run lasts, another goroutine takes over reading; see lookAgain.
 type server struct {
 	parent  *parent
 	conn    *ipc.Conn
 	welcome proto.Welcome
 	scribe  *scribe
+	answers *answers
 
 	mu       sync.Mutex
-	current  *run          // nil when none is under way
-	last     *run          // the current one, or the one before, whose answer may be on its way
-	stopping bool          // no run will follow
-	idle     chan struct{} // closed when stopping and all is answered
-	idleOnce sync.Once
+	reader   int         // number of the goroutine that reads
+	running  []*run      // in the order in which they began
+	ahead    []request   // read while as many were running as may; the oldest begins next
+	owed     int         // answers to runs that have begun
+	stopping bool        // no run will begin
+	watch    *time.Timer // calls lookAgain
+	watching bool
+	seen     uint64 // the run that was under way when lookAgain looked last
+
+	settled     chan struct{} // closed when stopping and all is answered
+	settledOnce sync.Once
+	idle        chan struct{} // closed when that is sent, after a stop
+	idleOnce    sync.Once
 }
 
-// A run is the ticket under way.
+// A request is a run that the master asks for.
+type request struct {
+	id  uint64
+	run proto.Run
+	fds []int
+}
+
+// A run is a ticket under way.
 type run struct {
-	id     uint64
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	over   chan struct{} // closed when it is answered; never, if the process ends by it
+	id    uint64
+	ctx   runContext
+	began time.Time
 }
 
 // beatEvery is how often a worker says that it lives.
@@ -55,11 +72,13 @@ func serve(p *parent) int {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}
-	s := &server{parent: p, conn: p.conn, idle: make(chan struct{})}
+	s := &server{parent: p, conn: p.conn, settled: make(chan struct{}), idle: make(chan struct{})}
+	s.watch = time.AfterFunc(time.Hour, s.lookAgain)
+	s.watch.Stop()
 	hello := proto.Hello{
 		Min: proto.MinVersion, Max: proto.MaxVersion,
 		Tasks: taskNames(), PID: os.Getpid(),
-		Caps: []string{proto.CapScoreboard}, Program: "multiproc/go",
+		Caps: []string{proto.CapScoreboard, proto.CapClaim}, Program: "multiproc/go",
 	}
 	w, board, err := sayHello(s.conn, hello)
 	if fault, ok := errors.AsType[*proto.Fault](err); ok { // no common version
@@ -69,7 +88,7 @@ func serve(p *parent) int {
 	if err != nil {
 		s.lost(err)
 	}
-	s.welcome, s.scribe = w, newScribe(board)
+	s.welcome, s.scribe, s.answers = w, newScribe(board), newAnswers(s.conn, board)
 	p.introduce(fmt.Sprintf("worker-%d", w.Place), w.Parent)
 	commands = s.scribe
 	if w.Title != "" {
@@ -83,7 +102,8 @@ func serve(p *parent) int {
 	if err := sayReady(s.conn, nil); err != nil {
 		s.lost(err)
 	}
-	go s.read()
+	s.conn.WaitInKernel()
+	go s.read(0)
 	<-s.idle
 	waitGoroutines()
 	s.scribe.state(proto.ScoreStopping, 0)
@@ -91,9 +111,12 @@ func serve(p *parent) int {
 	return exitDone
 }
 
-// read is the loop over what the master says.
-func (s *server) read() {
-	for {
+// read is the loop over what the master says, for as long as this goroutine is the one that reads.
+func (s *server) read(me int) {
+	for s.reads(me) {
+		if !s.conn.Buffered() {
+			s.rest()
+		}
 		f, err := s.conn.ReadFrame()
 		if err != nil {
 			s.lost(err)
@@ -102,21 +125,44 @@ func (s *server) read() {
 		if err != nil {
 			s.lost(err)
 		}
-		if err := s.handle(m, f.FDs); err != nil {
+		if err := s.handle(m, f.FDs, me); err != nil {
 			s.lost(err)
 		}
 	}
 }
 
-// handle owns fds.
-func (s *server) handle(m proto.Message, fds []int) error {
+func (s *server) reads(me int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reader == me
+}
+
+// rest is before a wait: what is kept back is sent, and nothing is under way if this goroutine is the only one.
+func (s *server) rest() {
+	s.mu.Lock()
+	if len(s.running) == 0 {
+		s.scribe.state(proto.ScoreIdle, 0)
+	}
+	s.mu.Unlock()
+	if err := s.answers.flush(); err != nil {
+		s.lost(err)
+	}
+}
+
+// handle owns fds. What it runs, it runs as the goroutine that reads under the number me.
+func (s *server) handle(m proto.Message, fds []int, me int) error {
 	if m.Kind == proto.Request && m.Method == proto.MethodRun {
-		return s.start(m, fds)
+		r, err := proto.ParseRun(m.Params)
+		if err != nil {
+			ipc.CloseFDs(fds)
+			return err
+		}
+		return s.start(request{id: m.ID, run: r, fds: fds}, me)
 	}
 	ipc.CloseFDs(fds)
 	switch {
 	case m.Kind == proto.Request:
-		return s.answer(m.ID, &proto.Fault{Kind: proto.KindUnknownMethod, Text: "unknown method " + m.Method}, proto.Payload{})
+		return s.answers.add(m.ID, &proto.Fault{Kind: proto.KindUnknownMethod, Text: "unknown method " + m.Method}, proto.Payload{})
 	case m.Kind == proto.Notify && m.Method == proto.MethodCancel:
 		c, err := proto.ParseCancel(m.Params)
 		if err != nil {
@@ -129,158 +175,254 @@ func (s *server) handle(m proto.Message, fds []int) error {
 	return nil // notifications of a later version
 }
 
-// start begins a run.
-func (s *server) start(m proto.Message, fds []int) error {
-	r, err := proto.ParseRun(m.Params)
-	if err != nil {
-		ipc.CloseFDs(fds)
-		return err
-	}
-	ctx, refused := s.begin(m.ID)
-	if refused != nil {
-		ipc.CloseFDs(fds)
-		return s.answer(m.ID, refused, proto.Payload{})
-	}
-	go s.run(ctx, m.ID, r, fds)
-	return nil
-}
+// claimed tells whether the master may have handed a run over ahead, and may take it back.
+func (r request) claimed() bool { return r.run.Epoch != 0 }
 
-// begin makes the request the current run, if one may begin now.
-func (s *server) begin(id uint64) (context.Context, *proto.Fault) {
+// start begins a run, in this goroutine if there is one at a time, or puts it where the next is taken from.
+func (s *server) start(r request, me int) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	slots := max(s.welcome.Slots, 1)
 	switch {
-	case s.current != nil:
-		return nil, &proto.Fault{Kind: proto.KindBusy, Text: "a ticket is running already"}
-	case s.stopping:
-		return nil, &proto.Fault{Kind: proto.KindStopping, Text: "told to stop"}
+	case len(s.running) < slots && len(s.ahead) == 0 && !s.stopping:
+		current := s.begin(&r)
+		s.mu.Unlock()
+		switch {
+		case current == nil:
+		case slots > 1:
+			go s.work(current, r, me)
+		default:
+			s.work(current, r, me)
+		}
+		return nil
+	case r.claimed() && !s.stopping:
+		s.ahead = append(s.ahead, r)
+		s.mu.Unlock()
+		return nil
 	}
-	ctx, cancel := context.WithCancelCause(ipc.WithOwner(context.Background()))
-	s.current = &run{id: id, ctx: ctx, cancel: cancel, over: make(chan struct{})}
-	s.last = s.current
-	return ctx, nil
+	fault := &proto.Fault{Kind: proto.KindBusy, Text: "a ticket is running already"}
+	if s.stopping {
+		fault = &proto.Fault{Kind: proto.KindStopping, Text: "told to stop"}
+	}
+	s.mu.Unlock()
+	ipc.CloseFDs(r.fds)
+	if r.claimed() {
+		return nil // the process ends, and the master sees that it did not begin
+	}
+	return s.answers.add(r.id, fault, proto.Payload{})
 }
 
-// run runs one ticket, answers it, and looks after what it left behind.
-func (s *server) run(ctx context.Context, id uint64, r proto.Run, fds []int) {
-	s.scribe.state(proto.ScoreBusy, id)
-	info := TicketInfo{
-		ID: r.Ticket, Attempt: r.Attempt, Attempts: r.Attempts,
-		Place: s.welcome.Place, Pool: s.welcome.Pool, Grace: r.Grace,
+// begin makes a request a run under way, with mu held; nil if the master has taken it back.
+func (s *server) begin(r *request) *run {
+	if r.claimed() && !s.scribe.claim(uint32(r.run.Epoch), r.id) {
+		ipc.CloseFDs(r.fds)
+		return nil
 	}
-	value, fault := call(context.WithValue(ctx, ticketKey{}, info), r.Task, proto.Payload{Bytes: r.Args, FDs: fds})
+	current := &run{id: r.id}
+	s.running = append(s.running, current)
+	s.owed++
+	if !s.watching {
+		s.watching = true
+		s.seen = 0
+		s.watch.Reset(lastsLong)
+	}
+	return current
+}
+
+// lastsLong is how long a run is left alone with the goroutine that reads, at least, and twice that at most.
+const lastsLong = time.Millisecond
+
+// lookAgain has another goroutine read when one run was under way at two looks in a row, and sends what is kept back: it
+// shall not wait for a task that lasts.
+func (s *server) lookAgain() {
+	s.mu.Lock()
+	if len(s.running) == 0 {
+		s.watching = false
+		s.mu.Unlock()
+		return
+	}
+	if id := s.running[0].id; id != s.seen {
+		s.seen = id
+		s.watch.Reset(lastsLong)
+		s.mu.Unlock()
+		return
+	}
+	s.watching = false
+	s.reader++
+	go s.read(s.reader)
+	s.mu.Unlock()
+}
+
+// work runs a ticket, and then what has come meanwhile.
+func (s *server) work(current *run, r request, me int) {
+	for current != nil {
+		s.execute(current, r, me)
+		current, r = s.next()
+	}
+	if s.welcome.Slots > 1 || !s.reads(me) {
+		s.rest()
+	}
+}
+
+// execute runs one ticket and answers it. A task that ends its goroutine takes this one along: then another carries on.
+func (s *server) execute(current *run, r request, me int) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			fault := &proto.Fault{Kind: proto.KindPanic, Text: fmt.Sprintf("panic: %v", v), Stack: string(debug.Stack())}
+			s.finish(current, fault, proto.Payload{})
+			return
+		}
+		fault := &proto.Fault{Kind: proto.KindGoexit, Text: "the task ended its goroutine without a result", Stack: string(debug.Stack())}
+		go s.carryOn(current, fault, me)
+	}()
+	value, fault := s.call(current, r)
+	returned = true
+	s.finish(current, fault, value)
+}
+
+// carryOn does what a goroutine would have done that a task has ended.
+func (s *server) carryOn(current *run, fault *proto.Fault, me int) {
+	s.finish(current, fault, proto.Payload{})
+	next, r := s.next()
+	s.work(next, r, me)
+	if s.welcome.Slots <= 1 {
+		s.read(me)
+	}
+}
+
+// call runs a task and makes a fault of the error that it returns.
+func (s *server) call(current *run, r request) (proto.Payload, *proto.Fault) {
+	current.began = s.scribe.begin(r.id)
+	current.ctx.info = TicketInfo{
+		ID: r.run.Ticket, Attempt: max(r.run.Attempt, 1), Attempts: max(r.run.Attempts, 1),
+		Place: s.welcome.Place, Pool: s.welcome.Pool, Grace: cmp.Or(r.run.Grace, s.welcome.Grace*3/4), number: r.run.Seq,
+	}
+	h := taskNamed(r.run.Task)
+	if h == nil {
+		ipc.CloseFDs(r.fds)
+		return proto.Payload{}, &proto.Fault{Kind: proto.KindUnknownTask, Text: fmt.Sprintf("this program has no task %q", r.run.Task)}
+	}
+	value, err := h(&current.ctx, proto.Payload{Bytes: r.run.Args, FDs: r.fds})
+	if err != nil {
+		return value, faultOf(err)
+	}
+	return value, nil
+}
+
+// tooShort is how long a task runs at least that starts a process: exec alone takes longer.
+const tooShort = 50 * time.Microsecond
+
+// finish answers a run, and looks after what it left behind.
+func (s *server) finish(current *run, fault *proto.Fault, value proto.Payload) {
 	s.scribe.done()
 	// Before the answer: the master hands out the next ticket as soon as it comes.
-	sweepAdopted()
+	if time.Since(current.began) > tooShort {
+		sweepAdopted()
+	}
+	current.ctx.end(nil)
 	s.mu.Lock()
-	current := s.current
-	current.cancel(nil)
-	s.current = nil
+	s.running = slices.DeleteFunc(s.running, func(r *run) bool { return r == current })
 	s.mu.Unlock()
-	s.scribe.state(proto.ScoreIdle, 0)
-	if err := s.answer(id, fault, value); err != nil {
+	if err := s.answers.add(current.id, fault, value); err != nil {
 		s.lost(err)
 	}
 	if fault != nil && fault.Kind == proto.KindPanic {
+		s.rest()
 		cleanUp()
 		os.Exit(exitFailed)
 	}
-	close(current.over)
-}
-
-// call runs a task and makes a fault of every way in which it can fail that leaves
-// the process alive.
-func call(ctx context.Context, task string, args proto.Payload) (value proto.Payload, fault *proto.Fault) {
-	h := taskNamed(task)
-	if h == nil {
-		ipc.CloseFDs(args.FDs)
-		return value, &proto.Fault{Kind: proto.KindUnknownTask, Text: fmt.Sprintf("this program has no task %q", task)}
-	}
-	done := make(chan struct{})
-	go func() {
-		returned := false
-		defer close(done)
-		defer func() {
-			if returned {
-				return
-			}
-			if v := recover(); v != nil {
-				fault = &proto.Fault{Kind: proto.KindPanic, Text: fmt.Sprintf("panic: %v", v), Stack: string(debug.Stack())}
-				return
-			}
-			fault = &proto.Fault{Kind: proto.KindGoexit, Text: "the task ended its goroutine without a result", Stack: string(debug.Stack())}
-		}()
-		v, err := h(ctx, args)
-		if err != nil {
-			fault = faultOf(err)
-		}
-		value, returned = v, true
-	}()
-	<-done
-	return value, fault
-}
-
-// answer sends the one response to a request; it owns the descriptors of value.
-func (s *server) answer(id uint64, fault *proto.Fault, value proto.Payload) error {
-	defer ipc.CloseFDs(value.FDs)
-	if fault != nil {
-		return s.conn.WriteFrame(nil, proto.AppendResponse(nil, id, fault, nil))
-	}
-	err := s.conn.WriteFrame(value.FDs, proto.AppendResponseHead(nil, id), value.Bytes)
-	if errors.Is(err, proto.ErrTooLarge) {
-		fault = &proto.Fault{Kind: proto.KindTooLarge, Text: fmt.Sprintf("result: %v", err)}
-		return s.conn.WriteFrame(nil, proto.AppendResponse(nil, id, fault, nil))
-	}
-	return err
-}
-
-func (s *server) cancel(c proto.Cancel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current != nil && s.current.id == c.ID {
-		cause := context.Canceled
-		if c.Reason == proto.KindTimeout {
-			cause = context.DeadlineExceeded
-		}
-		s.current.cancel(cause)
+	s.owed--
+	s.settle()
+}
+
+// settle notes, with mu held, when all is answered that ever will be begun.
+func (s *server) settle() {
+	if s.stopping && s.owed == 0 {
+		s.settledOnce.Do(func() { close(s.settled) })
 	}
 }
 
-// stop lets the current run finish, and no other begin.
+// next begins the oldest of the runs that were read ahead.
+func (s *server) next() (*run, request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.ahead) > 0 {
+		r := s.ahead[0]
+		s.ahead = s.ahead[1:]
+		if s.stopping {
+			ipc.CloseFDs(r.fds)
+			continue
+		}
+		if current := s.begin(&r); current != nil {
+			return current, r
+		}
+	}
+	return nil, request{}
+}
+func (s *server) cancel(c proto.Cancel) {
+	cause := context.Canceled
+	if c.Reason == proto.KindTimeout {
+		cause = context.DeadlineExceeded
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.running {
+		if r.id == c.ID {
+			r.ctx.end(cause)
+		}
+	}
+}
+
+// stop lets what runs finish, and no other begin.
 func (s *server) stop() {
-	last := s.refuseMore()
+	s.refuseMore()
 	go func() {
-		if last != nil {
-			<-last.over
+		<-s.settled
+		if err := s.answers.flush(); err != nil {
+			s.lost(err)
 		}
 		s.idleOnce.Do(func() { close(s.idle) })
 	}()
 }
 
-// refuseMore lets no run begin any more and returns the last that did, or nil.
-func (s *server) refuseMore() *run {
+// refuseMore lets no run begin any more.
+func (s *server) refuseMore() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopping = true
-	return s.last
+	s.settle()
 }
 
-// terminate ends the process by the signal it was sent, after the running task had
-// its grace and is answered.
+// terminate ends the process by the signal it was sent, after the running tasks had
+// their grace and are answered.
 func (s *server) terminate(sig syscall.Signal) {
-	if last := s.refuseMore(); last != nil {
-		grace := s.welcome.Grace
-		if last.ctx.Err() != nil {
-			grace /= 4 // it has had most of it: the master goes by way of the context
-		}
-		last.cancel(context.Canceled)
-		select {
-		case <-last.over:
-		case <-time.After(grace):
-		}
+	s.refuseMore()
+	select {
+	case <-s.settled:
+	case <-time.After(s.endAll()):
 	}
+	s.answers.flush() // the master may be deaf, or gone: the process ends anyway
 	cleanUp()
 	raise(sig)
+}
+
+// endAll ends the contexts of what runs, and returns how long that may last.
+func (s *server) endAll() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	grace := s.welcome.Grace
+	for _, r := range s.running {
+		if r.ctx.hasEnded() {
+			grace = s.welcome.Grace / 4 // it has had most of it: the master goes by way of the context
+		}
+		r.ctx.end(context.Canceled)
+	}
+	return grace
 }
 
 // lost is called when there is no master any more. It does not return.

@@ -14,11 +14,11 @@ import (
 func TestCancelDuringSubmit(t *testing.T) {
 	p := newTestPool(t, testOptions(1))
 	_, c, _ := meet(t, p) // keeps the only place busy
-	early := &Pending{ticket: Ticket{ID: "early"}, cancelled: make(chan struct{}), detach: func() bool { return true }}
-	p.room <- struct{}{}
-	p.cancel(early, context.Canceled)
-	if !p.enqueue(early) {
-		t.Error("the backlog is closed")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	early, err := p.Submit(ctx, Ticket{ID: "early", Task: taskSquare.Name()})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if r, err := early.Result(within(t)); err != nil || r.Outcome != OutcomeCancelled || !errors.Is(r.Err, context.Canceled) {
 		t.Errorf("%+v, %v", r, err)

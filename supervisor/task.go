@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -91,6 +92,32 @@ func taskNamed(name string) handler {
 // cancelled: at once if it is waiting, else by its own context and then by signal.
 // A zero Ticket is good: its Task and Args are set here.
 func (t *Task[A, R]) Submit(ctx context.Context, pool *Pool, arg A, with ...Ticket) (*Future[R], error) {
+	ticket, err := t.Ticket(arg, with...)
+	if err != nil {
+		return nil, err
+	}
+	f := new(Future[R])
+	if err := pool.submit(ctx, &f.p, ticket, true); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// TrySubmit is Submit, but does not wait: while the backlog is full it returns ErrFull.
+func (t *Task[A, R]) TrySubmit(ctx context.Context, pool *Pool, arg A, with ...Ticket) (*Future[R], error) {
+	ticket, err := t.Ticket(arg, with...)
+	if err != nil {
+		return nil, err
+	}
+	f := new(Future[R])
+	if err := pool.submit(ctx, &f.p, ticket, false); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Ticket returns a ticket that runs the task with arg; the rest of it is as given. It owns the descriptors of arg.
+func (t *Task[A, R]) Ticket(arg A, with ...Ticket) (Ticket, error) {
 	var ticket Ticket
 	if len(with) > 0 {
 		ticket = with[0]
@@ -98,14 +125,10 @@ func (t *Task[A, R]) Submit(ctx context.Context, pool *Pool, arg A, with ...Tick
 	args, err := proto.Marshal(arg)
 	if err != nil {
 		ipc.CloseFDs(args.FDs)
-		return nil, fmt.Errorf("supervisor: arguments of %s: %w", t.name, err)
+		return Ticket{}, fmt.Errorf("supervisor: arguments of %s: %w", t.name, err)
 	}
 	ticket.Task, ticket.Args = t.name, args
-	f := new(Future[R])
-	if err := pool.submit(ctx, &f.p, ticket); err != nil {
-		return nil, err
-	}
-	return f, nil
+	return ticket, nil
 }
 
 // Call is Submit, and waits for the result. The error is that of [Result.Err].
@@ -127,6 +150,8 @@ type TicketInfo struct {
 	Place    int           // number of the worker place, from 1
 	Pool     string        // its name
 	Grace    time.Duration // that the task has once its context has ended
+
+	number uint64 // of a ticket without an id
 }
 
 type ticketKey struct{}
@@ -135,6 +160,9 @@ type ticketKey struct{}
 // else.
 func TicketFrom(ctx context.Context) TicketInfo {
 	info, _ := ctx.Value(ticketKey{}).(TicketInfo)
+	if info.ID == "" && info.number > 0 {
+		info.ID = strconv.FormatUint(info.number, 10)
+	}
 	return info
 }
 

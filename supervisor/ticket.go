@@ -16,6 +16,9 @@ type Ticket struct {
 	Args     proto.Payload // its encoded argument, owned by the pool from Submit on; no bytes are nil
 	Attempts int           // how often it may be tried, the first time included; 0 is 1
 	Timeout  time.Duration // for each attempt; 0 is none
+	Backoff  time.Duration // before the second attempt, and twice as much before each further one; 0: at once, by the same place
+	Priority int           // those of a higher one begin first; among equals, the older one
+	At       time.Time     // it begins then at the earliest; zero is now. While it waits it takes room in the backlog
 }
 
 // An Outcome says in a word what became of a ticket.
@@ -29,6 +32,7 @@ const (
 	OutcomePanic     Outcome = "panic"     // the task panicked; Err is a *proto.Fault with the stack
 	OutcomeExit      Outcome = "exit"      // the process ended by itself; Err is a *WorkerDiedError
 	OutcomeSignal    Outcome = "signal"    // the process was killed; Err is a *WorkerDiedError
+	OutcomeMemory    Outcome = "memory"    // its process had too much memory and was killed; Err wraps ErrMemory
 	OutcomeTimeout   Outcome = "timeout"   // its time was over; Err wraps ErrTimeout
 	OutcomeCancelled Outcome = "cancelled" // by its context, or the pool ended; Err wraps the cause
 	OutcomeLost      Outcome = "lost"      // no worker could be had for it; Err says why

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,14 +16,15 @@ import (
 
 // A worker is one process of a place, from its start to its end.
 type worker struct {
-	proc    *Process
-	born    procStat // as it was when it became ready
-	conn    *ipc.Conn
-	hello   proto.Hello
-	lastID  uint64
-	asked   atomic.Uint64 // id of the run that is not answered yet, or 0
-	answers chan answer   // closed when nothing more will come; then failed is set
-	failed  error
+	proc     *Process
+	born     procStat // as it was when it became ready
+	conn     *ipc.Conn
+	hello    proto.Hello
+	lastID   uint64        // of the runs before the first ticket
+	ended    chan struct{} // closed when nothing more will come; then failed is set
+	failed   error
+	unread   atomic.Bool // it does not read, and is killed for it
+	tooLarge atomic.Bool // it has more memory than it may, and is killed for it
 }
 
 // An answer is the response to a run, with its descriptors.
@@ -46,6 +48,11 @@ func (p *place) startWorker(ctx context.Context) (*worker, error) {
 	stop := context.AfterFunc(ctx, func() { w.proc.Kill() })
 	w.conn.SetReadDeadline(time.Now().Add(p.pool.opts.StartTimeout))
 	w.hello, err = greet(w.conn, p.welcome(), p.board)
+	if init := p.pool.opts.Initializer; err == nil && init.Task != "" {
+		if err = w.runAlone(init); err != nil {
+			err = fmt.Errorf("%w: %w", errInitializer, err)
+		}
+	}
 	if !stop() {
 		err = context.Cause(ctx)
 	}
@@ -54,7 +61,6 @@ func (p *place) startWorker(ctx context.Context) (*worker, error) {
 	}
 	w.born, _ = readStat(w.proc.PID())
 	w.conn.SetReadDeadline(time.Time{})
-	go w.read()
 	return w, nil
 }
 
@@ -73,7 +79,7 @@ func (p *place) launch() (*worker, error) {
 	if err == nil {
 		var proc *Process
 		if proc, err = Start(spec); err == nil {
-			return &worker{proc: proc, conn: conn, answers: make(chan answer, 1)}, nil
+			return &worker{proc: proc, conn: conn, ended: make(chan struct{})}, nil
 		}
 	}
 	conn.Close()
@@ -137,7 +143,7 @@ func (e *startError) Unwrap() error { return e.err }
 // became ready: then one that speaks otherwise, has nothing to say, or ends as if all were done, is no worker.
 func hopeless(err error, first bool) bool {
 	if e, ok := errors.AsType[*startError](err); ok {
-		if first && (errors.Is(err, proto.ErrProtocol) || errors.Is(err, proto.ErrTooLarge) || errors.Is(err, ErrProtocol) ||
+		if first && (errors.Is(err, errInitializer) || errors.Is(err, proto.ErrProtocol) || errors.Is(err, proto.ErrTooLarge) || errors.Is(err, ErrProtocol) ||
 			errors.Is(err, os.ErrDeadlineExceeded) || e.exit.Success()) {
 			return true
 		}
@@ -147,52 +153,118 @@ func hopeless(err error, first bool) bool {
 		errors.Is(err, ErrDaemonChild) || errors.Is(err, ErrHookMissed)
 }
 
-// read passes on what the worker answers, up to the end of the connection: what a
-// process has written before its death is still there.
-func (w *worker) read() {
-	defer close(w.answers)
+// errInitializer marks the failure of a pool's initializer.
+var errInitializer = errors.New("initializer")
+
+// runAlone has the worker run what is no ticket of the pool's, while it has none: the initializer or the finalizer. The
+// connection's deadline bounds it.
+func (w *worker) runAlone(t Ticket) error {
+	w.lastID++
+	h := handed{id: w.lastID, task: t.Task, args: t.Args, run: proto.Run{Ticket: t.ID}}
+	if err := h.write(w.conn); err != nil {
+		return err
+	}
 	for {
-		f, err := w.conn.ReadFrame()
-		if err != nil {
-			w.failed = err
-			return
-		}
-		m, err := proto.ParseMessage(f.Body, proto.Limits{})
-		if err == nil && m.Kind == proto.Response && !w.asked.CompareAndSwap(m.ID, 0) {
-			err = fmt.Errorf("%w: answer to request %d, which is not under way", ErrProtocol, m.ID)
-		}
-		if err != nil {
-			f.Close()
-			w.failed = err
-			return
-		}
-		switch m.Kind {
-		case proto.Response:
-			w.answers <- answer{message: m, fds: f.FDs} // has room: one is asked for at a time
-		case proto.Request:
-			f.Close()
-			w.refuse(m)
-		default:
-			f.Close()
+		m, fds, err := w.next()
+		ipc.CloseFDs(fds)
+		switch {
+		case err != nil:
+			return err
+		case m.Kind == proto.Response && m.ID == h.id && m.Fault != nil:
+			return m.Fault
+		case m.Kind == proto.Response && m.ID == h.id:
+			return nil
+		case m.Kind == proto.Response:
+			return fmt.Errorf("%w: answer to request %d, which is not under way", ErrProtocol, m.ID)
 		}
 	}
+}
+
+// next reads a message, and answers it itself if it is a request.
+func (w *worker) next() (proto.Message, []int, error) {
+	f, err := w.conn.ReadFrame()
+	if err != nil {
+		return proto.Message{}, nil, err
+	}
+	m, err := proto.ParseMessage(f.Body, proto.Limits{})
+	switch {
+	case err != nil:
+		f.Close()
+		return m, nil, err
+	case m.Kind == proto.Response:
+		return m, f.FDs, nil
+	case m.Kind == proto.Request:
+		w.refuse(m)
+	}
+	f.Close()
+	return m, nil, nil
+}
+
+// read passes on what the worker answers, up to the end of the connection: what a
+// process has written before its death is still there.
+func (w *worker) read(p *place) {
+	defer close(w.ended)
+	var list []answer
+	for w.failed == nil {
+		list = list[:0]
+		for w.failed == nil && len(list) < aheadCount && (len(list) == 0 || w.conn.Buffered()) {
+			m, fds, err := w.next()
+			w.failed = err
+			if err == nil && m.Kind == proto.Response {
+				list = append(list, answer{m, fds})
+			}
+		}
+		if len(list) > 0 {
+			if err := p.answered(list); err != nil && w.failed == nil {
+				w.failed = err
+			}
+		}
+	}
+}
+
+// kept returns the answers that a dead worker had kept back in its page, and that has says are still wanted. What was sent
+// already may be among them.
+func (w *worker) kept(page *ipc.Block, has func(id uint64) bool) (list []answer) {
+	n := page.Word(proto.ScoreKept).Load()
+	if !boardOf(page, w.proc.PID()) || n > proto.ScoreKeptSize {
+		return nil
+	}
+	rest := bytes.Clone(page.Range(proto.ScoreKeptOffset, int(n)))
+	for len(rest) > 0 {
+		h, err := proto.ParseHeader(rest, proto.Limits{})
+		if err != nil || h.Descriptors > 0 || h.Length > len(rest)-proto.HeaderSize {
+			return list
+		}
+		m, err := proto.ParseMessage(rest[proto.HeaderSize:][:h.Length], proto.Limits{})
+		if err != nil {
+			return list
+		}
+		if m.Kind == proto.Response && has(m.ID) {
+			list = append(list, answer{message: m})
+		}
+		rest = rest[proto.HeaderSize+h.Length:]
+	}
+	return list
+}
+
+// killDeaf kills a process that does not read.
+func (w *worker) killDeaf() {
+	w.unread.Store(true)
+	w.proc.Kill()
+}
+
+// deaf tells whether it was killed for not reading.
+func (w *worker) deaf() error {
+	if !w.unread.Load() {
+		return nil
+	}
+	return fmt.Errorf("it does not read: %w", os.ErrDeadlineExceeded)
 }
 
 // refuse answers a request that this version does not know.
 func (w *worker) refuse(m proto.Message) {
 	fault := &proto.Fault{Kind: proto.KindUnknownMethod, Text: "unknown method " + m.Method}
 	w.conn.WriteFrame(nil, proto.AppendResponse(nil, m.ID, fault, nil))
-}
-
-// send begins a run; the args are sent from where they are. It may block when the
-// worker does not read.
-func (w *worker) send(id uint64, r proto.Run, args proto.Payload) error {
-	w.asked.Store(id)
-	head := proto.AppendRunHead(proto.AppendRequestHead(nil, id, proto.MethodRun), r.Task)
-	if len(args.Bytes) == 0 {
-		head = proto.AppendNil(head)
-	}
-	return w.conn.WriteFrame(args.FDs, head, args.Bytes, proto.AppendRunTail(nil, r))
 }
 
 func (w *worker) tellCancel(id uint64, reason string, grace time.Duration) error {
@@ -223,12 +295,35 @@ func (w *worker) breach() error {
 	return nil
 }
 
-// stop ends a worker that has no ticket: it is told to stop, then made to.
-func (w *worker) stop(pool *Pool, grace time.Duration) {
+// stop ends a worker that has no ticket: it is told to stop, then made to. The finalizer runs before, for the grace at most.
+func (w *worker) stop(p *place, grace time.Duration) {
+	pool := p.pool
+	if fin := pool.opts.Finalizer; fin.Task != "" && pool.terminated.Err() == nil {
+		w.finalize(p, fin, grace)
+	}
 	w.conn.SetWriteDeadline(time.Now().Add(grace))
 	w.conn.WriteFrame(nil, proto.AppendNotify(nil, proto.MethodStop, proto.AppendStopParams(nil, proto.Stop{Grace: grace})))
 	w.proc.waitFor(pool.killed, grace)
 	w.bury(pool, grace)
+}
+
+// finalize runs the finalizer as a ticket of the place's own: the answers come as those of all tickets.
+func (w *worker) finalize(p *place, fin Ticket, grace time.Duration) {
+	t, h := p.lastTicket(fin)
+	w.conn.SetWriteDeadline(time.Now().Add(grace))
+	if h.write(w.conn) != nil {
+		return
+	}
+	select {
+	case <-t.Done():
+		if err := t.result.Err; err != nil {
+			p.pool.log.Warn("finalizer fails", "place", p.number, "pid", w.proc.PID(), "error", err)
+		}
+	case <-time.After(grace):
+		p.pool.log.Warn("finalizer does not end", "place", p.number, "pid", w.proc.PID())
+	case <-p.pool.killed.Done():
+	case <-w.ended:
+	}
 }
 
 // bury sees to it that the process is dead, and lets go of all that was its.
@@ -242,9 +337,7 @@ func (w *worker) bury(pool *Pool, grace time.Duration) Exit {
 		pool.log.Error("worker does not die", "pid", w.proc.PID(), "error", err)
 	}
 	w.drain()
-	for a := range w.answers {
-		ipc.CloseFDs(a.fds)
-	}
+	<-w.ended
 	w.conn.Close()
 	if err == nil {
 		w.awaitOutput(pool)
