@@ -59,9 +59,9 @@ func (v *Value[T]) Get() (x T) {
 	return x
 }
 
-// Set replaces the value.
+// Set replaces the value. Like all that changes it, it returns ErrClosed after Close.
 func (v *Value[T]) Set(x T) error {
-	if v.s != nil && v.cell == nil {
+	if v.cell == nil && v.s != nil && !v.s.Closed() {
 		v.s.Word(0).Store(v.layout.Bits(x))
 		runtime.KeepAlive(v)
 		return nil
@@ -73,7 +73,7 @@ func (v *Value[T]) Set(x T) error {
 // Update replaces the value by what f makes of it, in one step, and returns that. f may
 // be called several times and must do nothing else.
 func (v *Value[T]) Update(f func(T) T) (T, error) {
-	if v.s == nil {
+	if v.s == nil || v.s.Closed() {
 		var zero T
 		return zero, ErrClosed
 	}
@@ -95,7 +95,7 @@ func (v *Value[T]) Update(f func(T) T) (T, error) {
 // CompareAndSwap replaces the value by x if it is old, byte for byte (so 0.0 is not
 // −0.0, and a NaN is itself), and tells whether it was.
 func (v *Value[T]) CompareAndSwap(old, x T) (bool, error) {
-	if v.s == nil {
+	if v.s == nil || v.s.Closed() {
 		return false, ErrClosed
 	}
 	if v.cell == nil {

@@ -241,6 +241,26 @@ func TestValueThatArrivesWrong(t *testing.T) {
 	}
 }
 
+// After Close a value of any size can be read, and not changed.
+func TestValueAfterClose(t *testing.T) {
+	small := mustMake[*Value[int64]](t)(NewValue("", int64(7)))
+	large := mustMake[*Value[wideValue]](t)(NewValue("", wideValue{B: 7}))
+	small.Close()
+	large.Close()
+	_, add := Add(small, 1)
+	_, swap := small.CompareAndSwap(7, 8)
+	_, update := large.Update(func(v wideValue) wideValue { return v })
+	_, swapLarge := large.CompareAndSwap(wideValue{B: 7}, wideValue{})
+	for i, err := range []error{small.Set(8), add, swap, large.Set(wideValue{}), update, swapLarge} {
+		if err != ErrClosed {
+			t.Errorf("change %d after Close: %v", i, err)
+		}
+	}
+	if small.Get() != 7 || large.Get().B != 7 {
+		t.Errorf("the values are %d and %v", small.Get(), large.Get())
+	}
+}
+
 func TestArrayInPlace(t *testing.T) {
 	checkLeaks(t)
 	a := mustMake[*Array[wideValue]](t)(NewArray[wideValue]("", 1000))

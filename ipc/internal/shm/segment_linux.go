@@ -214,6 +214,9 @@ func (s *Segment) Dup() (int, error) {
 // Closing twice is fine.
 func (s *Segment) Close() { s.m.close() }
 
+// Closed tells whether Close was called.
+func (s *Segment) Closed() bool { return s.m.closed.Load() }
+
 func (m *mapping) close() {
 	if m.closed.Swap(true) {
 		return
