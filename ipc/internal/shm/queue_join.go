@@ -157,7 +157,8 @@ func (m *mapping) inherit(id ident) int {
 			continue
 		}
 		m.inherited.Store(true)
-		if m.ident(n).CompareAndSwap(uint64(old), uint64(id)) {
+		m.repair(n, old) // all but what it has taken: it may have died a moment ago
+		if m.ident(n).CompareAndSwap(uint64(old), uint64(id)) || m.ident(n).CompareAndSwap(0, uint64(id)) {
 			return n
 		}
 	}
