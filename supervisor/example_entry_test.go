@@ -17,7 +17,7 @@ var (
 		}
 		return nil
 	})
-	answer = supervisor.NewEntry("example.answer", func(ctx context.Context, in struct {
+	oracle = supervisor.NewEntry("example.oracle", func(ctx context.Context, in struct {
 		Question string
 		Answers  *ipc.Queue[string]
 	}) error {
@@ -71,7 +71,7 @@ func ExampleEntry_With() {
 		return
 	}
 	defer answers.Close()
-	program := answer.With(struct {
+	program := oracle.With(struct {
 		Question string
 		Answers  *ipc.Queue[string]
 	}{"six times seven?", answers})

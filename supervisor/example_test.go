@@ -176,6 +176,47 @@ func ExampleNewTask() {
 	// Output: 4950
 }
 
+func ExampleNewSupervisor() {
+	ctx := context.Background()
+	events := make(chan supervisor.ChildEvent, 100)
+	s, err := supervisor.NewSupervisor(ctx, supervisor.SupervisorOptions{
+		Strategy: supervisor.RestForOne, // the web server cannot do without the database
+		Events:   events,
+		Children: []supervisor.ChildSpec{{
+			ID:      "database",
+			Program: supervisor.Spec{Path: "sh", Args: []string{"sh", "-c", "echo listening; exec sleep 300"}},
+			Ready:   supervisor.Readiness{Line: "listening"},
+		}, {
+			ID:      "web",
+			Program: supervisor.Spec{Path: "sleep", Args: []string{"sleep", "300"}, Grace: time.Second},
+		}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	syscall.Kill(s.Status().Children[0].PID, syscall.SIGKILL)
+	restarted := false
+	for e := range events { // which nobody closes: leave when you have seen enough, or s.Done is closed
+		if e.Kind == supervisor.EventRestart {
+			fmt.Println(e.Child, "restarts, because of", e.End.Exit)
+			restarted = true
+		}
+		if restarted && e.Kind == supervisor.EventReady && e.Child == "web" {
+			break
+		}
+	}
+	for _, c := range s.Status().Children {
+		fmt.Println(c.ID, c.State, c.Starts)
+	}
+	fmt.Println(s.Close())
+	// Output:
+	// database restarts, because of signal: killed
+	// database running 2
+	// web running 2
+	// <nil>
+}
+
 func ExampleStart() {
 	var out supervisor.Capture
 	p, err := supervisor.Start(supervisor.Spec{

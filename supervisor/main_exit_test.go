@@ -76,6 +76,22 @@ var programs = map[string]func(ctx context.Context, dir string) error{
 		_, err = taskEnd.Submit(context.Background(), pool, "never") // it has no time to end by itself
 		return err
 	},
+	// Supervisors stop their children in reverse start order, down the tree.
+	"supervisors": func(_ context.Context, dir string) error {
+		says := func(id string) ChildSpec {
+			s := sh("trap 'echo " + id + " stops; exit' TERM; touch " + dir + "/" + id + "; while :; do sleep 0.01; done")
+			s.Stdout = Output{Inherit: true}
+			return ChildSpec{ID: id, Program: s, Ready: Readiness{Check: func(context.Context) error {
+				_, err := os.Stat(dir + "/" + id)
+				return err
+			}}}
+		}
+		_, err := NewSupervisor(context.Background(), SupervisorOptions{Children: []ChildSpec{
+			says("a"), {Tree: &SupervisorOptions{Children: []ChildSpec{says("b"), says("c")}}}, says("d"),
+		}})
+		AtExit(func() { fmt.Println("children:", len(ActiveChildren())) })
+		return err
+	},
 	"hanging finalizer": func(context.Context, string) error {
 		exitGrace = 100 * time.Millisecond
 		AtExit(func() { fmt.Println("not reached") })
@@ -253,6 +269,7 @@ func TestMainPrograms(t *testing.T) {
 		{"P17 confusing", "123\n456\nmain is done\nend123\nend456\n", false, "", 0},
 		{"goroutines", "nested\ncontext: <nil>\n", true, "no luck\n", 1},
 		{"order", "pool: <nil> children: 0\nsecond registered\nfirst registered\n", true, "", 0},
+		{"supervisors", "d stops\nc stops\nb stops\na stops\nchildren: 0\n", true, "", 0},
 		{"hanging finalizer", "", true, "finalizers at exit: context deadline exceeded", 3},
 		{"code", "", true, "", 7},
 		{"code 0", "", true, "", 0},

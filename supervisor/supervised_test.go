@@ -318,6 +318,38 @@ func TestSupervisedEntry(t *testing.T) {
 	}
 }
 
+// An entry that has a Supervisor of its own, and is told to end: so are the Supervisor's children, each as its rule says.
+var supervisingEntry = NewEntry("test.supervising", func(ctx context.Context, _ struct{}) error {
+	c := sh("trap 'echo told to stop; exit' TERM; echo ready; while :; do sleep 0.01; done")
+	c.Stdout = Output{Inherit: true}
+	ready := sh("exec sleep 300")
+	_, err := NewSupervisor(context.Background(), SupervisorOptions{Children: []ChildSpec{{ID: "a", Program: c}, {ID: "b", Program: ready}}})
+	if err == nil {
+		select {}
+	}
+	return err
+})
+
+func TestSupervisorInEntry(t *testing.T) {
+	checkLeaks(t)
+	lines, c := lineChan()
+	p, err := supervisingEntry.Start(struct{}{}, Spec{Stdout: Output{Lines: lines}, Stderr: Output{Tail: true}, Grace: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if line := receive(t, c, "the child"); line != "ready" {
+		t.Errorf("%q", line)
+	}
+	p.Terminate()
+	if line := receive(t, c, "the child, again"); line != "told to stop" {
+		t.Errorf("%q", line)
+	}
+	if exit := ended(t, p); exit.Status() != -15 || len(p.StderrTail()) != 0 {
+		t.Errorf("%v, %q", exit, p.StderrTail())
+	}
+}
+
 // The master dies without a word, and nobody is left: no command, no entry, nobody whom an entry has started.
 var dyingMasterHelper = helper("dying master", func([]string) {
 	p, err := inherited() // as Main does first
