@@ -5,7 +5,8 @@
 // one goroutine through its pidfd. It runs a command (a [Spec]), or an [Entry]: a function with a name, in a process of its
 // own, with an argument that may hold locks, queues and files. A [Task] is a function with a name, by which another process finds it. A [Pool]
 // is a number of worker places; each keeps itself filled with a process, takes a [Ticket] at a time, and keeps it
-// until there is one [Result].
+// until there is one [Result]. A [Future] is what comes of a ticket, of a function that an [Executor] runs in this
+// process, or of a [Group] of those; see [Gather], [Wait] and [AsCompleted].
 //
 // # The way of a ticket
 //
@@ -86,7 +87,7 @@
 //	asyncio.gather, return_exceptions Gather, GatherAll; Group, which is a Future itself
 //	futures.wait, as_completed        Wait(ctx, FirstCompleted, f…), AsCompleted(ctx, f…)
 //	ThreadPoolExecutor, submit, map   NewExecutor, Submit(ctx, ex, f), Map(ctx, ex, args, f): the same Future
-//	threading.Timer, call_later       SubmitAfter, SubmitAt
+//	threading.Timer, call_later       SubmitAfter, SubmitAt; Ticket.At
 //	RemoteTraceback                   proto.Fault: Kind, Text, Stack
 //	WorkerLostError, a hang           WorkerDiedError: which, how, and its last words
 //	pool.close(); pool.join()         Pool.Close
