@@ -446,6 +446,26 @@ func TestReadyChecks(t *testing.T) {
 	})
 }
 
+// What a process has said before its end may be heard after it: then it was ready, and is not tried again for that.
+func TestLateSigns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTroupe(t)
+		o := tr.options(OneForOne, "a")
+		o.Children[0].Restart, o.Children[0].Ready.Notify = Transient, true
+		tr.quiet("a")
+		o.launcher = func(ctx context.Context, c ChildSpec, s signs) (runner, func(), error) {
+			r, _, err := tr.launch(ctx, c, s)
+			tr.die("a", Exit{})
+			return r, func() { give(s.ready) }, err
+		}
+		s := tr.open(o)
+		if got := states(s); got != "a finished" {
+			t.Error(got)
+		}
+		tr.did("+a")
+	})
+}
+
 // A check that returns when it likes holds nobody up.
 func TestHangingChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -188,6 +188,24 @@ func TestReadyAndGone(t *testing.T) {
 	}
 }
 
+func TestNotifySocketIsReadToTheEnd(t *testing.T) {
+	checkLeaks(t)
+	s := newSigns()
+	n, err := listenNotify(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.pid = os.Getpid()
+	t.Setenv(notifyEnv, n.name)
+	Alive()
+	notify("READY=1")
+	n.conn.SetReadDeadline(time.Now()) // close comes before anything was read
+	go n.read()
+	n.close()
+	receive(t, s.ready, "READY")
+	receive(t, s.alive, "WATCHDOG")
+}
+
 // The other ways to become ready, and not to.
 func TestReadiness(t *testing.T) {
 	lines, c := lineChan()

@@ -102,7 +102,7 @@ func (t *tree) waits(i int) bool {
 			if j < i && !other.settled() && other.asked && t.children[i].asked {
 				return true
 			}
-		case j < i && !other.settled(), j > i && other.mustEnd(), t.strategy == OneForAll && other.mustEnd():
+		case j < i && !other.settled(), j > i && other.mustEnd():
 			return true
 		}
 	}
