@@ -323,13 +323,14 @@ func (x *Queue) wake(flag *atomic.Uint64, line int) {
 }
 
 // wakeNext is for one that leaves a line, where it may have been woken for all: the next
-// one is to be woken, now if there is more.
-func (x *Queue) wakeNext(flag *atomic.Uint64, line int, more bool) {
+// one is to be woken, now if there is more. It says that somebody may sleep before it
+// looks for more: what comes later is told by those who bring it.
+func (x *Queue) wakeNext(flag *atomic.Uint64, line int, more func() bool) {
 	if x.m.following(line, 0) == 0 {
 		return
 	}
 	asleep(flag)
-	if more {
+	if more() {
 		x.wake(flag, line)
 	}
 }

@@ -166,7 +166,7 @@ func (t *Taking) Close() {
 	x.front.release(t.me, t.h.Token, false)
 	x.wake(x.putFlag, lineB)
 	if t.stood {
-		x.wakeNext(x.getFlag, lineA, !x.idle(t.me))
+		x.wakeNext(x.getFlag, lineA, func() bool { return !x.idle(t.me) })
 	}
 	if t.huge > 1<<20 {
 		x.giveBack(t.huge)
@@ -234,7 +234,7 @@ func (x *Queue) WaitReady(ctx context.Context) error {
 		return err
 	}
 	err = x.getLine.wait(ctx, me, (*looker)(x), nil)
-	x.wakeNext(x.getFlag, lineA, true) // the wake-up may have been for one who takes
+	x.wakeNext(x.getFlag, lineA, func() bool { return true }) // the wake-up may have been for one who takes
 	runtime.KeepAlive(x)
 	return err
 }

@@ -77,7 +77,7 @@ func (x *Queue) PutAll(ctx context.Context, items []Item) (int, error) {
 	if !done && err == nil {
 		p.waits = time.Now()
 		err = x.putLine.wait(ctx, me, &p, nil)
-		x.wakeNext(x.putFlag, lineB, !x.Full())
+		x.wakeNext(x.putFlag, lineB, func() bool { return !x.Full() })
 	}
 	runtime.KeepAlive(x)
 	return p.done, err
