@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // A lock that arrives again is the same one: mapped once, and a goroutine that
@@ -39,44 +38,6 @@ func TestLockArrivesTwice(t *testing.T) {
 		t.Fatalf("%d mappings, were %d", now, before)
 	}
 	mustRelease(t, h)
-}
-
-func TestManyLocks(t *testing.T) {
-	checkLeaks(t)
-	a, b, err := Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Close()
-	defer b.Close()
-	before := mustMaps(t)
-	for i := range 10000 {
-		l, err := NewLock(LockOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustRelease(t, mustAcquire(t, l))
-		if i%10 == 0 {
-			var got Lock
-			if err := a.Send(context.Background(), l); err != nil {
-				t.Fatal(err)
-			}
-			if err := b.Recv(context.Background(), &got); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if i%3 == 0 {
-			l.Close()
-		}
-		if i%1000 == 0 {
-			collect() // the dropped ones keep a descriptor until then
-		}
-	}
-	for end := time.Now().Add(deadline); mustMaps(t) > before; collect() {
-		if time.Now().After(end) {
-			t.Fatalf("%d mappings left, were %d", mustMaps(t), before)
-		}
-	}
 }
 
 func TestLockWaitersCostNoThreads(t *testing.T) {

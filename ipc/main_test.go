@@ -223,17 +223,21 @@ func collect() {
 }
 
 func openFDs(t *testing.T) []string {
-	dir, err := os.ReadDir("/proc/self/fd")
+	fds, err := descriptors()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var fds []string
+	return fds
+}
+
+func descriptors() (fds []string, err error) {
+	dir, err := os.ReadDir("/proc/self/fd")
 	for _, e := range dir {
 		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && !strings.Contains(to, "/proc/") {
 			fds = append(fds, e.Name()+" -> "+to)
 		}
 	}
-	return fds
+	return fds, err
 }
 
 // mapsOf counts the mappings of memfds of this name in this process.
