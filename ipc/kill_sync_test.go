@@ -398,6 +398,7 @@ var rlockVictims = &victimKind{
 			p.stands(p.target, p.k.RLock.r.x.Line)
 			p.peer.kill()
 			p.hear(p.target)
+			p.repaired(p.k.RLock.r.x.Segment())
 		},
 		"close": func(p *play) {
 			p.do(p.target, "lock")
@@ -550,6 +551,7 @@ var semaphoreVictims = &victimKind{
 			p.stands(p.target, p.k.Semaphore.x.Line)
 			p.peer.kill()
 			p.hear(p.target)
+			p.repaired(p.k.Semaphore.x.Segment())
 		},
 		"make one more": func(p *play) { p.do(p.target, "release") },
 		"close": func(p *play) {
@@ -619,7 +621,7 @@ var eventVictims = &victimKind{
 			p.tell(p.target, "wait")
 			p.stands(p.target, p.k.Event.x.Line)
 			p.peer.kill()
-			p.buried(p.k.Event.x.Line)
+			p.repaired(p.k.Event.x.Segment())
 			p.k.Event.Set()
 			p.hear(p.target)
 		},
@@ -649,10 +651,11 @@ var eventVictims = &victimKind{
 	},
 }
 
-// buried waits until the target has repaired what the peer, which is dead, has left.
-func (p *play) buried(line func() []int) {
+// repaired waits until the target has done all that there is to repair of the peer, which
+// is dead. It may be let go before that.
+func (p *play) repaired(s *shm.Segment) {
 	p.t.Helper()
-	for end := time.Now().Add(deadline); slices.Contains(line(), p.peerPid()) && !p.dead() && !p.stopped(); runtime.Gosched() {
+	for end := time.Now().Add(deadline); slices.Contains(s.Users(), p.peerPid()) && !p.dead() && !p.stopped(); runtime.Gosched() {
 		if time.Now().After(end) {
 			p.t.Fatal("nobody repairs what the dead has left")
 		}
@@ -797,6 +800,7 @@ var conditionVictims = &victimKind{
 			if got := p.hear(p.target); got != "notified" && got != "" {
 				p.t.Errorf("who waited behind the dead says %q", got)
 			}
+			p.repaired(c.x.Segment())
 		},
 		"notify past one that is dead": func(p *play) {
 			c := p.k.Condition
@@ -965,6 +969,7 @@ var barrierVictims = &victimKind{
 			if got := p.hear(p.target); got != brokenText && got != "" {
 				p.t.Errorf("who waited with the dead says %q", got)
 			}
+			p.repaired(p.k.Barrier.x.Segment())
 		},
 		"behind one that is stopped": func(p *play) {
 			b := p.k.Barrier

@@ -38,8 +38,8 @@ fi
 step tests, with the race detector
 go test -race ./...
 
-step the lock, killed at every point
-go test -tags killpoints -run TestLockKilledAtEveryPoint ./ipc
+step locks and their like, killed and stopped at every point
+go test -tags killpoints -run 'TestLockKilledAtEveryPoint|TestKilledAtEveryPoint|TestPoint' ./ipc
 
 step the main job
 "$out/master" -workers 4 -job scripts/jobs/tickets.json | tee "$out/job"

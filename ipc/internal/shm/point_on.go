@@ -41,6 +41,17 @@ func Arm(p Point, pass int, sig syscall.Signal, hit func()) {
 // first and at most. With an hour, it has to be told.
 func SetRelook(least, most time.Duration) { relookMin, relookMax = least, most }
 
+// Users returns the pids of those who have a slot.
+func (s *Segment) Users() (pids []int) {
+	defer runtime.KeepAlive(s)
+	for n := 1; n <= s.m.used(); n++ {
+		if id := ident(s.m.ident(n).Load()); id != 0 {
+			pids = append(pids, id.pid())
+		}
+	}
+	return pids
+}
+
 func point(p Point) {
 	passed[p].Add(1)
 	if armed.point.Load() != uint32(p) || armed.passes.Add(-1) != 0 {
