@@ -67,6 +67,7 @@ func (x *Mutex) Segment() *Segment { return x.seg }
 func (x *Mutex) Holds(token uint64) bool {
 	w := x.word.Load()
 	me := x.m.own.Load()
+	runtime.KeepAlive(x) // no defer: an RLock asks at every acquisition
 	return me != 0 && uint64(me) == w&ownerMask && token<<tokenShift == w>>tokenShift<<tokenShift
 }
 
@@ -77,7 +78,10 @@ func (x *Mutex) Line() []int {
 }
 
 // Waiting returns how many processes stand in line.
-func (x *Mutex) Waiting() int { return x.line.waiting() }
+func (x *Mutex) Waiting() int {
+	defer runtime.KeepAlive(x)
+	return x.line.waiting()
+}
 
 // Owner returns the pid of the process that holds the mutex, 0 if none does. It may be
 // another one when the caller looks at the answer.
@@ -92,6 +96,7 @@ func (x *Mutex) Owner() int {
 // TryAcquire acquires the mutex if that is possible without waiting. An owner
 // found dead does not stand in the way.
 func (x *Mutex) TryAcquire() (h Holding, ok bool, err error) {
+	defer runtime.KeepAlive(x)
 	me, err := x.m.takeSlot()
 	if err != nil {
 		return Holding{}, false, err
