@@ -50,7 +50,7 @@ func (e *Event) Wait(ctx context.Context) error {
 	return named(e.x.Wait(ctx))
 }
 
-// Waiting returns how many processes wait.
+// Waiting returns how many processes wait; one that was woken counts until it has looked.
 func (e *Event) Waiting() int {
 	if e.x == nil {
 		return 0

@@ -90,7 +90,7 @@ func (s *Semaphore) Value() int {
 	return int(s.x.Value())
 }
 
-// Waiting returns how many processes wait.
+// Waiting returns how many processes wait; one that was woken counts until it has looked.
 func (s *Semaphore) Waiting() int {
 	if s.x == nil {
 		return 0

@@ -49,8 +49,8 @@ type waiter interface {
 	// ready makes sure that whoever changes what try looked at from here on will look
 	// into the line. It returns false if that has changed already.
 	ready(me int) bool
-	// depends lists the slots whose death could make try succeed, or nil. It is asked
-	// for the first in line only.
+	// depends lists the slots whose death could make try succeed, or nil. The first in line
+	// watches them; the others only look at them now and then, for the first may be stopped.
 	depends(me int) []int
 }
 

@@ -161,8 +161,8 @@ type watchSet struct {
 	kept   []*watch // the latest at the end
 }
 
-// maxKept bounds the descriptors that one line costs a process, beyond those that
-// the sleeper needs at the moment.
+// maxKept bounds the descriptors that one line costs a process, unless its sleeper needs
+// or needed more at once. One process costs one descriptor, in however many lines.
 const maxKept = 16
 
 // ensure makes sure that died is called when one of ids dies. If one is dead
