@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/seed-185a7250/multiproc/ipc"
@@ -120,10 +121,14 @@ func (n numbers[T]) atLeast(task string, least any) (func() bool, error) {
 	return func() bool { return n.v.Get() >= x }, err
 }
 
-// plus adds, if the sum is a number of that type.
+// plus adds, if the sum is a number of that type. A small float64 may change a large one by
+// nothing.
 func plus[T int64 | float64](a, b T) (T, bool) {
 	sum := a + b
-	return sum, (sum >= a) == (b >= 0)
+	if math.IsInf(float64(sum), 0) {
+		return sum, false
+	}
+	return sum, b >= 0 && sum >= a || b < 0 && sum <= a
 }
 
 func tooMuch[T any](task string, a, b T) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"reflect"
 	"strings"
@@ -166,6 +167,32 @@ func TestAfterAndThen(t *testing.T) {
 	got, err := queueGet(ctx, me, GetArgs{Queue: q}, io.Discard)
 	if want := []any{"first", "second"}; err != nil || !reflect.DeepEqual(got.Items, want) {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// A sum is refused when it is no number of the type, and only then.
+func TestSums(t *testing.T) {
+	for _, x := range []struct {
+		a, b int64
+		ok   bool
+	}{
+		{1, -2, true}, {0, 0, true}, {math.MaxInt64, 0, true}, {math.MaxInt64, 1, false},
+		{math.MinInt64, -1, false}, {math.MinInt64, math.MaxInt64, true},
+	} {
+		if sum, ok := plus(x.a, x.b); ok != x.ok || ok && sum != x.a+x.b {
+			t.Errorf("%d and %d: %d, %v", x.a, x.b, sum, ok)
+		}
+	}
+	for _, x := range []struct {
+		a, b float64
+		ok   bool
+	}{
+		{0.5, -1, true}, {1e17, -1, true}, {-1e17, 1, true}, {1e300, -1e-300, true},
+		{1e308, 1e308, false}, {-1e308, -1e308, false},
+	} {
+		if sum, ok := plus(x.a, x.b); ok != x.ok || ok && sum != x.a+x.b {
+			t.Errorf("%g and %g: %g, %v", x.a, x.b, sum, ok)
+		}
 	}
 }
 
