@@ -20,8 +20,11 @@ type WriteArgs struct {
 type ReadArgs struct {
 	Memory any
 	At     int
-	Bytes  int // how many; 0: up to the end
+	Bytes  int // how many, mostRead at the most; 0: up to the end
 }
+
+// mostRead is what a result can hold beside its other fields.
+const mostRead = 64<<20 - 4<<10
 
 // A MemoryResult is what was written or read.
 type MemoryResult struct {
@@ -73,6 +76,9 @@ func memoryRead(_ context.Context, c call, in ReadArgs, out io.Writer) (MemoryRe
 	m, b, err := part("memory.read", in.Memory, in.At, n)
 	if err != nil {
 		return MemoryResult{}, err
+	}
+	if n > mostRead {
+		return MemoryResult{}, badArgs("memory.read: found %d bytes; expected at most %d, which is what a result can hold", n, mostRead)
 	}
 	r := MemoryResult{Text: textOrBytes(append([]byte(nil), b...)), Bytes: n, PID: os.Getpid()}
 	m.Close()

@@ -279,6 +279,10 @@ func TestSharedTasksRefuse(t *testing.T) {
 	check(err, `value.set: to: found 9223372036854775808; expected a whole number of 64 bits`)
 	_, err = semaphoreExec(ctx, me, SemaphoreExecArgs{Semaphore: l, ExecArgs: sh("")}, io.Discard, io.Discard)
 	check(err, `semaphore.exec: semaphore: found a lock; expected a semaphore such as {"$shared": "name"}`)
+	m := made[*ipc.SharedMemory](t)(ipc.NewSharedMemory(1 << 40))
+	defer m.Close()
+	_, err = memoryRead(ctx, me, ReadArgs{Memory: m}, io.Discard)
+	check(err, `memory.read: found 1099511627776 bytes; expected at most 67104768, which is what a result can hold`)
 	in := sh("")
 	in.Stdout = l
 	_, err = run(ctx, me, in, io.Discard, io.Discard)
