@@ -107,6 +107,10 @@ func (a *acting) step(ctx context.Context, op string) (string, error) {
 	case "token":
 		return fmt.Sprint(a.held[0].Token()), nil
 
+	case "refuse":
+		s := a.Lock.State()
+		return fmt.Sprint("refused: ", a.Lock.Refuse(s)), nil
+
 	case "acquire":
 		return "acquired", a.Semaphore.Acquire(ctx)
 	case "try":

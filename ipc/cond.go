@@ -66,7 +66,7 @@ func (c *Condition) Wait(ctx context.Context) error {
 		return err
 	}
 	lock := func() error {
-		h, err := r.x.Acquire(context.Background())
+		h, err := r.x.AcquireFirm(context.Background())
 		if err == nil {
 			r.resume(o, h, name, depth)
 		}

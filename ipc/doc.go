@@ -31,6 +31,9 @@
 // dead. What a dead process had under way in the kernel is finished before its
 // lock is handed on. Every wait ends when its context does.
 //
+// Who waits for whom is written at the locks: [Deadlocks] finds waits that cannot end, and
+// [Lock.Refuse] ends one. (To look now and then is for package supervisor.)
+//
 // # Limits
 //
 // Linux only; all processes in one pid namespace; 1,023 processes to an object. An

@@ -15,6 +15,12 @@ var (
 	// passed on when its segment was closed here.
 	ErrNotHeld = errors.New("ipc: not held")
 
+	// ErrDeadlock: the wait for a lock was refused, because it could not end: whoever holds the
+	// lock waits, directly or by way of others, for one that the caller holds. It is returned
+	// only where somebody watches and decides so (see [Lock.Refuse]). What the caller holds it
+	// still holds; when it has released that, it may try again.
+	ErrDeadlock = errors.New("ipc: deadlock")
+
 	// ErrForeign: a handle that arrived is not what its type says, or comes from a
 	// program whose format is not known here. The text says what was found.
 	ErrForeign = errors.New("ipc: foreign handle")
@@ -71,6 +77,8 @@ func named(err error) error {
 		return ErrClosed
 	case errors.Is(err, shm.ErrNotHeld):
 		return ErrNotHeld
+	case errors.Is(err, shm.ErrDeadlock):
+		return ErrDeadlock
 	case errors.Is(err, shm.ErrOver):
 		return ErrReleased
 	case errors.Is(err, shm.ErrDone):

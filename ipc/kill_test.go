@@ -166,7 +166,7 @@ var killScenes = []killScene{
 }
 
 // Points that a Lock does not come to.
-var notOfLocks = slices.Concat(repairHeld, heldPoints, notePoints, reservePoints, grantPoints, flagPoints)
+var notOfLocks = slices.Concat(repairHeld, heldPoints, notePoints, reservePoints, grantPoints, flagPoints, wantPoints)
 
 // Every point, in every scene, at the first and the second pass. Afterwards whoever
 // is left can use the lock, and a process that comes new as well.

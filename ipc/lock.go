@@ -42,7 +42,8 @@ func NewLock(o LockOptions) (*Lock, error) {
 func newMutex(s *shm.Segment) any { return shm.NewMutex(s) }
 
 // Held is one holding of a Lock. It may be copied, and released by any goroutine,
-// once.
+// once. (Who looks for deadlocks takes it that the goroutine which acquired it will
+// release it.)
 type Held struct {
 	x *shm.Mutex
 	h shm.Holding
@@ -51,6 +52,8 @@ type Held struct {
 // Acquire waits until the lock is held or ctx ends; then it returns the error of
 // ctx. A lock that is free is acquired also when ctx has ended: an ended context
 // polls. It returns ErrClosed after Close.
+//
+// It returns ErrDeadlock if somebody has refused the wait: see [Lock.Refuse].
 //
 // The death of the owner before is not an error: see [Held.OwnerDied].
 func (l *Lock) Acquire(ctx context.Context) (Held, error) {

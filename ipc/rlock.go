@@ -123,6 +123,7 @@ func (r *rlock) again(o owner) (RHeld, bool) {
 			panic("ipc: RLock acquired 16,383 times by one owner: a release is missing")
 		}
 		if atomic.CompareAndSwapUint64(&r.mark, mark, mark+1) {
+			r.x.Share()
 			return RHeld{r: r, level: int(mark&maxDepth) + 1, name: mark >> depthBits, last: last}, true
 		}
 	}

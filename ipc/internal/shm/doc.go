@@ -75,6 +75,13 @@
 // anything but a queue: a stopped process is in the way only of those who want what it
 // holds, or wait for it at a barrier.
 //
+// # Deadlocks
+//
+// Each process knows which of its goroutines acquired a lock: two plain stores when it is
+// acquired, beside the compare-and-swap. A goroutine whose wait lasts says so at each lock
+// that it holds itself (see want.go). Then the locks alone tell who waits for whom, to any
+// process that looks at them, and the usual case, who holds nothing else, writes nothing.
+//
 // # Race detector
 //
 // It does not see memory that is not Go's. So each object has an edge, a word that it

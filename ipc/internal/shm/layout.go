@@ -8,7 +8,7 @@ import "fmt"
 // little-endian on both platforms that are supported.
 const (
 	magic         = 0x3130304d4853504d // "MPSHM001"
-	formatVersion = 1
+	formatVersion = 2
 
 	offMagic   = 0   // u64, stored last by the creator
 	offVersion = 8   // u32
@@ -36,6 +36,7 @@ const (
 	slotHeld  = 48 // u64, what the process holds, as the kind defines it
 	slotGrave = 56 // u64, not 0: a Queue may have to take back what the process held
 	slotWake  = 64 // u32 for each line, the futex that the slot's process sleeps on
+	slotWant  = 88 // four u64: what the holder of a lock waits for, see want.go
 
 	// A process may wait in several lines of a segment at a time, for different things.
 	lineMutex = 0 // for the mutex in the header

@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"sync/atomic"
@@ -54,19 +55,19 @@ type waiter interface {
 	depends(me int) []int
 }
 
+// A nester may hold locks while it waits for another one.
+type nester interface {
+	// late is called by the goroutine that waits, when it has waited for relookMin, and from
+	// then on, if it says so, whenever it looks. An error ends the wait.
+	late() (again bool, err error)
+}
+
 // wait stands in line as slot me until w.try succeeds, or fails, or ctx ends. early,
 // if not nil, is closed when another goroutine of the process has done it for this
 // one.
 func (l *line) wait(ctx context.Context, me int, w waiter, early <-chan struct{}) error {
-	select {
-	case l.front <- struct{}{}:
-	case <-early:
-		return nil
-	case <-ctx.Done():
-		if ok, err := w.try(me); ok || err != nil {
-			return err
-		}
-		return ctx.Err()
+	if front, err := l.come(ctx, me, w, early); !front {
+		return err
 	}
 	defer func() { <-l.front }()
 	for range spins {
@@ -91,6 +92,43 @@ func (l *line) wait(ctx context.Context, me int, w waiter, early <-chan struct{}
 	return l.stand(ctx, me, w)
 }
 
+// come waits until no other goroutine of the process stands in line.
+func (l *line) come(ctx context.Context, me int, w waiter, early <-chan struct{}) (front bool, err error) {
+	select {
+	case l.front <- struct{}{}:
+		return true, nil
+	default:
+	}
+	var late <-chan time.Time
+	n, nested := w.(nester)
+	if nested {
+		t := time.NewTimer(relookMin)
+		defer t.Stop()
+		late = t.C
+	}
+	for {
+		select {
+		case l.front <- struct{}{}:
+			return true, nil
+		case <-early:
+			return false, nil
+		case <-ctx.Done():
+			if ok, err := w.try(me); ok || err != nil {
+				return false, err
+			}
+			return false, ctx.Err()
+		case <-late:
+			again, err := n.late()
+			if err != nil {
+				return false, err
+			}
+			if late = nil; again {
+				late = time.After(relookMax)
+			}
+		}
+	}
+}
+
 func (l *line) stand(ctx context.Context, me int, w waiter) error {
 	m, n := l.m, l.number
 	point(PointWaitBeforeOrder)
@@ -103,6 +141,7 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 		rouse(m.wake(n, next))
 	}
 	l.announce(order)
+	var refusal error
 	for nap := relookMin; ; nap = min(2*nap, relookMax) {
 		m.wake(n, me).Store(0)
 		ok, err := w.try(me)
@@ -113,7 +152,7 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 			return nil
 		}
 		if err == nil {
-			err = ctx.Err()
+			err = cmp.Or(refusal, ctx.Err())
 		}
 		if err == nil && m.closed.Load() {
 			err = ErrClosed
@@ -128,6 +167,9 @@ func (l *line) stand(ctx context.Context, me int, w waiter) error {
 				// The first in line may be stopped, and then sees no death.
 				l.bury(me, w.depends(me))
 				l.passOver(me)
+				if late, nested := w.(nester); nested {
+					_, refusal = late.late()
+				}
 			}
 		}
 	}

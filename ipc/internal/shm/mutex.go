@@ -48,11 +48,15 @@ type Mutex struct {
 
 	handoff bool // holdings belong to no process
 	edge    raceEdge
+
+	by      uint64 // the goroutine of this process that acquired it last; 0: perhaps another one; see took
+	byToken uint64 // under this token
 }
 
 // NewMutex returns the Mutex in the header of s.
 func NewMutex(s *Segment) *Mutex {
-	return &Mutex{seg: s, m: s.m, word: s.m.u64(offWord), line: newLine(s.m, lineMutex), handoff: s.m.handoff()}
+	s.mutex = &Mutex{seg: s, m: s.m, word: s.m.u64(offWord), line: newLine(s.m, lineMutex), handoff: s.m.handoff()}
+	return s.mutex
 }
 
 // newMutex2 returns the second Mutex in the header of s.
@@ -131,6 +135,7 @@ func (x *Mutex) Acquire(ctx context.Context) (Holding, error) {
 			point(PointAcquireAfterCAS)
 			h := Holding{Token: w>>tokenShift + 1}
 			if x.m.own.Load() != 0 {
+				x.took(h.Token)
 				x.edge.pass()
 				return h, nil
 			}
@@ -138,7 +143,17 @@ func (x *Mutex) Acquire(ctx context.Context) (Holding, error) {
 			return Holding{}, ErrClosed
 		}
 	}
-	return x.acquireSlow(ctx)
+	return x.acquireSlow(ctx, false)
+}
+
+// AcquireFirm is Acquire that cannot be refused.
+func (x *Mutex) AcquireFirm(ctx context.Context) (Holding, error) {
+	if me := int(x.m.own.Load()); me != 0 {
+		if h, ok, err := x.grab(me, flagDied); ok || err != nil {
+			return h, err
+		}
+	}
+	return x.acquireSlow(ctx, true)
 }
 
 // grab makes slot me the owner if there is none, and clears the given flags.
@@ -152,6 +167,7 @@ func (x *Mutex) grab(me int, flags uint64) (h Holding, ok bool, err error) {
 		x.release(me, h.Token, h.Died)
 		return Holding{}, false, ErrClosed
 	}
+	x.took(h.Token)
 	x.edge.pass()
 	return h, true, nil
 }
@@ -167,21 +183,27 @@ func (x *Mutex) grabWord(me int, flags uint64) (h Holding, ok bool) {
 	return Holding{}, false
 }
 
-func (x *Mutex) acquireSlow(ctx context.Context) (Holding, error) {
+func (x *Mutex) acquireSlow(ctx context.Context, firm bool) (Holding, error) {
 	me, err := x.m.takeSlot()
 	if err != nil {
 		return Holding{}, err
 	}
-	w := mutexWaiter{x: x}
+	w := mutexWaiter{x: x, firm: firm}
 	err = x.line.wait(ctx, me, &w, nil)
+	for _, want := range w.wants {
+		want.end()
+	}
 	runtime.KeepAlive(x)
 	return w.h, err
 }
 
 // A mutexWaiter waits for a Mutex in its line.
 type mutexWaiter struct {
-	x *Mutex
-	h Holding
+	x     *Mutex
+	h     Holding
+	firm  bool
+	noted bool
+	wants []want
 }
 
 // try: who comes out of the line may be the one that was woken. If the flag stayed,
@@ -200,6 +222,19 @@ func (w *mutexWaiter) ready(int) bool {
 	point(PointWaitBeforeFlag)
 	defer point(PointWaitAfterFlag)
 	return word.CompareAndSwap(v, v&^flagWoken|flagWaiters)
+}
+
+// late: who waits for long says so to those who wait for him.
+func (w *mutexWaiter) late() (again bool, err error) {
+	if !w.noted {
+		w.noted, w.wants = true, w.x.noteWants(w.firm)
+	}
+	for _, want := range w.wants {
+		if want.refused() {
+			return false, ErrDeadlock
+		}
+	}
+	return len(w.wants) > 0, nil
 }
 
 // depends: the owner may have changed since ready, but only by a release that looks

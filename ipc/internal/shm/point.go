@@ -54,6 +54,13 @@ const (
 	PointGrantAfter
 	PointFlagBefore
 	PointFlagAfter
+	PointWantBefore
+	PointWantHalf
+	PointWantAfter
+	PointWantBeforeEnd
+	PointWantAfterEnd
+	PointRefuseBefore
+	PointRefuseAfter
 	PointDetachBefore
 	PointDetachAfter
 	numPoints
@@ -105,6 +112,13 @@ var pointNames = [numPoints]string{
 	PointGrantAfter:         "notify: after a process was granted a notification, before it is woken",
 	PointFlagBefore:         "flag: before the mark that somebody waits",
 	PointFlagAfter:          "flag: after the mark that somebody waits",
+	PointWantBefore:         "want: before it is noted at a lock that is held",
+	PointWantHalf:           "want: half noted",
+	PointWantAfter:          "want: after it is noted",
+	PointWantBeforeEnd:      "want: the wait is over, before it is taken back",
+	PointWantAfterEnd:       "want: the wait is over, after it is taken back",
+	PointRefuseBefore:       "refuse: before",
+	PointRefuseAfter:        "refuse: after",
 	PointDetachBefore:       "detach: before",
 	PointDetachAfter:        "detach: after",
 }

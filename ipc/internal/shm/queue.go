@@ -397,5 +397,5 @@ func lock(ctx context.Context, x *Mutex, me int) (Holding, error) {
 	if h, ok, err := x.grab(me, flagDied); ok || err != nil {
 		return h, err
 	}
-	return x.acquireSlow(ctx)
+	return x.acquireSlow(ctx, false)
 }

@@ -2,6 +2,7 @@ package shm
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -43,8 +44,9 @@ type Config struct {
 // A Segment is a mapped memfd. A process maps each segment once, however often
 // its descriptor arrives. All methods may be called by any goroutine.
 type Segment struct {
-	m   *mapping
-	obj any // what Open's caller built on it
+	m     *mapping
+	obj   any    // what Open's caller built on it
+	mutex *Mutex // the one in the header, if there is one
 }
 
 // A mapping is what has to be cleaned up after a Segment; it must not refer to it.
@@ -187,6 +189,9 @@ func (s *Segment) Name() string {
 
 // ID returns the random id that names the segment in every process.
 func (s *Segment) ID() [16]byte { return s.m.id }
+
+// Key is half of the ID: enough to tell apart the locks that one looks at together.
+func (s *Segment) Key() uint64 { return binary.LittleEndian.Uint64(s.m.id[:]) }
 
 // Flags returns the flags given at creation.
 func (s *Segment) Flags() uint64 {
