@@ -19,7 +19,7 @@ var (
 	// lock waits, directly or by way of others, for one that the caller holds. It is returned
 	// only where somebody watches and decides so (see [Lock.Refuse]). What the caller holds it
 	// still holds; when it has released that, it may try again.
-	ErrDeadlock = errors.New("ipc: deadlock")
+	ErrDeadlock = errors.New("ipc: deadlock: the wait was refused")
 
 	// ErrForeign: a handle that arrived is not what its type says, or comes from a
 	// program whose format is not known here. The text says what was found.
