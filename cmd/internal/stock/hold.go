@@ -7,18 +7,21 @@ import (
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/seed-185a7250/multiproc/ipc"
 )
 
 // LockExecArgs are the arguments of the task lock.exec: those of exec, and what is held while the command runs.
 type LockExecArgs struct {
-	Lock any // a lock or an rlock; or a condition, a value or an array, whose own lock is meant
+	Lock    any // a lock or an rlock; or a condition, a value or an array, whose own lock is meant; or a list of them, taken in that order
+	Between any // what to wait for after each lock but the last: a duration, an event or a barrier
 	ExecArgs
 }
 
-// A LockExecResult is that of exec, and what was held.
+// A LockExecResult is that of exec, and what was held; of several locks, the last.
 type LockExecResult struct {
 	ExecResult
 	Token     uint64 // a later holder's is higher
@@ -41,23 +44,32 @@ type holding interface {
 // lockExec runs a command while it holds a lock. The command finds LOCK_TOKEN in its environment, and LOCK_OWNER_DIED=1 if the
 // holder before it died.
 //
-// The lock is released when the command has ended, however it ended and whatever it was told. A panic releases
+// The locks are released when the command has ended, however it ended and whatever it was told. A panic releases
 // nothing: the process ends by it, and the next holder is told that the owner died, as if it had been killed.
 func lockExec(ctx context.Context, c call, in LockExecArgs, out, errs io.Writer) (result LockExecResult, err error) {
 	if err := in.check(); err != nil {
 		return result, err
 	}
-	held, err := acquire(ctx, "lock.exec", in.Lock)
+	all, err := acquireAll(ctx, "lock.exec", in.Lock, in.Between)
 	if err != nil {
-		return result, err
+		return result, release(all, err)
 	}
+	held := all[len(all)-1]
 	result.Token, result.OwnerDied = held.Token(), held.OwnerDied()
 	if result.OwnerDied {
 		fmt.Fprintln(out, c.line(os.Getpid(), "holds the lock of one who died holding it"))
 	}
 	in.Env = withLock(in.Env, held)
 	result.ExecResult, err = run(ctx, c, in.ExecArgs, out, errs)
-	return result, errors.Join(err, held.Release())
+	return result, release(all, err)
+}
+
+// release releases the last lock first. It is not deferred, because of panics.
+func release(all []holding, err error) error {
+	for _, held := range slices.Backward(all) {
+		err = errors.Join(err, held.Release())
+	}
+	return err
 }
 
 func withLock(env map[string]string, held holding) map[string]string {
@@ -71,6 +83,44 @@ func withLock(env map[string]string, held holding) map[string]string {
 		env["LOCK_OWNER_DIED"] = "1"
 	}
 	return env
+}
+
+// acquireAll acquires one lock, or a list of them one after the other, and returns those that it got.
+func acquireAll(ctx context.Context, task string, v, between any) (all []holding, err error) {
+	list, many := v.([]any)
+	if !many {
+		list = []any{v}
+	}
+	if len(list) == 0 {
+		return nil, badArgs("%s: lock: found an empty list; expected one lock or more", task)
+	}
+	for i, lock := range list {
+		if i > 0 {
+			if err := meanwhile(ctx, task, between); err != nil {
+				return all, err
+			}
+		}
+		held, err := acquire(ctx, task, lock)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, held)
+	}
+	return all, nil
+}
+
+// meanwhile waits for what stands as "between" in the arguments.
+func meanwhile(ctx context.Context, task string, v any) error {
+	switch v := v.(type) {
+	case nil, *ipc.Event, *ipc.Barrier:
+		return await(ctx, task, "between", v)
+	case string:
+		var d Duration
+		if d.UnmarshalText([]byte(v)) == nil {
+			return pause(ctx, time.Duration(d))
+		}
+	}
+	return badArgs(`%s: between: found %s; expected a duration such as "30s", an event or a barrier`, task, kindOf(v))
 }
 
 // acquire acquires what stands as "lock" in the arguments.

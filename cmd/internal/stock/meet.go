@@ -73,20 +73,23 @@ func pass(ctx context.Context, task string, b *ipc.Barrier) (place int, err erro
 }
 
 // after waits for what stands as "after" in the arguments of a task: an event that is set, or a barrier with all its parties.
-func after(ctx context.Context, task string, v any) error {
+func after(ctx context.Context, task string, v any) error { return await(ctx, task, "after", v) }
+
+// await is after for what stands under another key.
+func await(ctx context.Context, task, key string, v any) error {
 	switch m := v.(type) {
 	case nil:
 		return nil
 	case *ipc.Event:
 		if err := m.Wait(ctx); err != nil {
-			return fmt.Errorf("%s: after: %s: %w", task, m.Name(), err)
+			return fmt.Errorf("%s: %s: %s: %w", task, key, m.Name(), err)
 		}
 		return nil
 	case *ipc.Barrier:
-		_, err := pass(ctx, task+": after", m)
+		_, err := pass(ctx, task+": "+key, m)
 		return err
 	}
-	return badArgs(`%s: after: found %s; expected an event or a barrier`, task, kindOf(v))
+	return badArgs(`%s: %s: found %s; expected an event or a barrier`, task, key, kindOf(v))
 }
 
 // then does what stands as "then": it sets an event, or comes to a barrier.

@@ -253,6 +253,45 @@ func TestLockExec(t *testing.T) {
 	}
 }
 
+// Several locks are taken in their order, with something between; all are free afterwards, also when one is not to be had.
+func TestLockExecOfSeveral(t *testing.T) {
+	ctx := soon(t)
+	a, b := newLock(t), newLock(t)
+	met := made[*ipc.Event](t)(ipc.NewEvent("met"))
+	met.Set()
+	free := func() {
+		t.Helper()
+		for _, l := range []*ipc.Lock{a, b} {
+			held, ok, err := l.TryAcquire()
+			if !ok || err != nil {
+				t.Fatalf("held: %v", err)
+			}
+			held.Release()
+		}
+	}
+	for _, between := range []any{nil, "1ms", met} {
+		in := LockExecArgs{Lock: []any{a, b}, Between: between, ExecArgs: sh(`echo "$LOCK_TOKEN"`)}
+		r, err := lockExec(ctx, me, in, io.Discard, io.Discard)
+		if want := fmt.Sprintln(r.Token); err != nil || r.Stdout != want || r.Token == 0 {
+			t.Errorf("%+v, %v; want %q", r, err, want)
+		}
+		free()
+	}
+	for want, in := range map[string]LockExecArgs{
+		`lock.exec: lock: found an empty list; expected one lock or more`:                                {Lock: []any{}},
+		`lock.exec: lock: found an event; expected a lock such as {"$shared": "name"}`:                   {Lock: []any{a, met}},
+		`lock.exec: between: found a lock; expected a duration such as "30s", an event or a barrier`:     {Lock: []any{a, b}, Between: a},
+		`lock.exec: between: found string "1"; expected a duration such as "30s", an event or a barrier`: {Lock: []any{a, b}, Between: "1"},
+		`lock.exec: between: found 1; expected a duration such as "30s", an event or a barrier`:          {Lock: []any{a, b}, Between: 1},
+	} {
+		in.ExecArgs = sh("")
+		if _, err := lockExec(ctx, me, in, io.Discard, io.Discard); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		free()
+	}
+}
+
 func TestSharedTasksRefuse(t *testing.T) {
 	ctx, q := soon(t), newQueue(t, 0)
 	v := made[*ipc.Value[int64]](t)(ipc.NewValue[int64]("v", 0))
