@@ -57,6 +57,8 @@ func execute(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer)
 		return exitUsage, err
 	}
 
+	watch := watchDeadlocks(job, objects, pool, stderr)
+	defer watch.Stop()
 	run := run{pool: pool, job: job, objects: objects, scratch: scratch, records: make(chan Record)}
 	fed := make(chan error, 1)
 	go func() { fed <- run.feed() }()

@@ -66,6 +66,8 @@ Shared kinds: lock {handoff}, rlock, semaphore and bounded_semaphore {permits, h
 value {type, value}, array {type, size or values}, memory {size}, queue {size, bytes}, joinable_queue {size, bytes, redeliver},
 file {path}. Types are "int" and "float"; the path "-" is the master's standard output.
 
+Tickets that wait for each other's locks are reported; with "deadlock": "fail" one of them fails, so that the others go on.
+
 Tasks: exec, sleep, tickets.buy; lock.exec, semaphore.exec; queue.put, queue.get, queue.exec, queue.close, queue.join; event.set,
 event.clear, event.wait; barrier.wait; condition.wait; value.get, value.set, value.add; array.get, array.set, array.add;
 memory.read, memory.write. README.md has their arguments, and scripts/jobs a job for each. Tickets that wait for each other

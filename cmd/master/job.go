@@ -13,6 +13,8 @@ type Job struct {
 	Shared  []Shared // in file order
 	Entries []Entry  // in file order; see Tickets
 
+	Deadlock string // deadlockReport, deadlockFail, or "" for the first
+
 	src *source
 }
 

@@ -115,6 +115,7 @@ type field[T any] struct {
 var jobFields = []field[Job]{
 	{"name", "", func(r *jobReader, n *node, j *Job) { j.Name = r.name(n, "name") }},
 	{"shared", "", (*jobReader).shared},
+	{"deadlock", "", (*jobReader).deadlock},
 	{"tickets", "a list of tickets", (*jobReader).tickets},
 }
 
@@ -161,6 +162,17 @@ func keyHint(wrong string, keys []string) string {
 		return fmt.Sprintf("did you mean %q?", name)
 	}
 	return "expected " + oneOf(keys)
+}
+
+// deadlock reads what to do about tickets that wait for each other's locks.
+func (r *jobReader) deadlock(n *node, j *Job) {
+	if !r.text(n, "deadlock") {
+		return
+	}
+	if !slices.Contains(deadlockWays, n.text) {
+		r.src.problem(n.off, "deadlock: found %s; expected %s%s", quote(n.text), oneOf(deadlockWays), didYouMean(n.text, deadlockWays))
+	}
+	j.Deadlock = n.text
 }
 
 // shared reads the named objects of a job.
