@@ -136,7 +136,7 @@ func (p *place) candidate(batch int) *Pending {
 // mayWaitHere tells whether a ticket may be handed over behind those that the place has.
 func (p *place) mayWaitHere(t *Pending) bool {
 	size := len(t.ticket.Args.Bytes)
-	return p.claims && p.pool.slots() == 1 && len(p.flight) < aheadCount &&
+	return p.claims && !p.stalled && p.pool.slots() == 1 && len(p.flight) < aheadCount &&
 		p.ahead+t.speed.expect() <= aheadTime && p.bytes+size <= aheadBytes && !isLong(t.ticket.Args) && len(t.ticket.ID) < aheadBytes/aheadCount &&
 		(t.ticket.Timeout == 0 || t.ticket.Timeout >= shortLimit)
 }
@@ -282,7 +282,7 @@ func (p *place) answered(list []answer) (err error) {
 			done = append(done, t)
 		}
 	}
-	p.mark = now
+	p.mark, p.stalled = now, false
 	for i := range min(len(p.flight), p.pool.slots()) {
 		p.flight[i].begins(now)
 	}

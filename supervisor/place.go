@@ -54,6 +54,7 @@ type place struct {
 	bytes   int           // of the arguments in flight
 	mark    time.Time     // when the first of flight became the first
 	alarmAt time.Time     // when timer pokes next; zero: not
+	stalled bool          // w had begun nothing of what it was handed for long: nothing is handed ahead until it answers
 	notes   notes         // what is to be told when mu is not held
 
 	started int // processes so far
@@ -197,11 +198,12 @@ func (p *place) rested() {
 	switch {
 	case !p.open:
 		p.wake() // run waits for who writes
-	case len(p.flight) > 0 || len(p.held) > 0:
-	case p.pool.over() || p.retire != "" || p.spent():
+	case len(p.flight) == 0 && len(p.held) == 0 && (p.pool.over() || p.retire != "" || p.spent()):
 		p.wake()
-	case !p.listed:
-		p.rest = time.Now()
+	case !p.listed && p.free():
+		if len(p.flight) == 0 {
+			p.rest = time.Now()
+		}
 		p.listed = true
 		p.pool.idle = append(p.pool.idle, p)
 	}
@@ -212,9 +214,9 @@ func (p *place) spent() bool {
 	return p.pool.opts.MaxTickets > 0 && p.given >= p.pool.opts.MaxTickets
 }
 
-// free tells whether the place would begin a ticket now.
+// free tells whether the place would begin a ticket now. (None is free that is not listed, or fed by somebody.)
 func (p *place) free() bool {
-	return p.open && !p.writing && len(p.flight) == 0 && len(p.held) == 0 && !p.spent()
+	return p.open && !p.writing && len(p.flight) < p.pool.slots() && len(p.held) == 0 && !p.spent()
 }
 
 // An ending says why a process has to go.
@@ -273,6 +275,7 @@ func (p *place) tend(w *worker) ending {
 	var over []*Pending
 	if p.mustTakeBack(now) {
 		over = p.giveBack(p.takeBack())
+		p.offer()
 	}
 	over = append(over, p.dropHeld()...)
 	var acts []func()
@@ -303,6 +306,18 @@ func (p *place) tend(w *worker) ending {
 		act()
 	}
 	return why
+}
+
+// offer lists a place from which everything was taken back before it has begun anything: it comes after all others. With mu held.
+func (p *place) offer() {
+	if len(p.flight) > 0 || !p.open {
+		return
+	}
+	p.stalled = true
+	if !p.listed && !p.writing {
+		p.listed = true
+		p.pool.idle = slices.Insert(p.pool.idle, 0, p)
+	}
 }
 
 // mustTakeBack tells whether what waits at the process should not.
@@ -514,7 +529,7 @@ func (p *place) vacate(w *worker) {
 }
 
 func (p *place) vacateLocked() {
-	p.w, p.open, p.flight, p.doomed, p.ahead, p.bytes, p.given, p.retire = nil, false, nil, nil, 0, 0, 0, ""
+	p.w, p.open, p.flight, p.doomed, p.ahead, p.bytes, p.given, p.retire, p.stalled = nil, false, nil, nil, 0, 0, 0, "", false
 }
 
 // sweep kills what a dead worker has left behind.

@@ -29,6 +29,7 @@ type server struct {
 
 	mu       sync.Mutex
 	reader   int         // number of the goroutine that reads
+	inline   bool        // it runs something at the moment, and so does not read
 	running  []*run      // in the order in which they began
 	ahead    []request   // read while as many were running as may; the oldest begins next
 	owed     int         // answers to runs that have begun
@@ -185,6 +186,7 @@ func (s *server) start(r request, me int) error {
 	switch {
 	case len(s.running) < slots && len(s.ahead) == 0 && !s.stopping:
 		current := s.begin(&r)
+		s.inline = current != nil && slots == 1
 		s.mu.Unlock()
 		switch {
 		case current == nil:
@@ -192,6 +194,7 @@ func (s *server) start(r request, me int) error {
 			go s.work(current, r, me)
 		default:
 			s.work(current, r, me)
+			s.readsAgain(me)
 		}
 		return nil
 	case r.claimed() && !s.stopping:
@@ -247,9 +250,25 @@ func (s *server) lookAgain() {
 		return
 	}
 	s.watching = false
-	s.reader++
-	go s.read(s.reader)
+	inline := s.inline
+	if inline {
+		s.inline = false
+		s.reader++
+		go s.read(s.reader)
+	}
 	s.mu.Unlock()
+	if !inline {
+		s.rest()
+	}
+}
+
+// readsAgain notes that the goroutine has done what it ran, if it is still the one that reads.
+func (s *server) readsAgain(me int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reader == me {
+		s.inline = false
+	}
 }
 
 // work runs a ticket, and then what has come meanwhile.
@@ -289,6 +308,7 @@ func (s *server) carryOn(current *run, fault *proto.Fault, me int) {
 	next, r := s.next()
 	s.work(next, r, me)
 	if s.welcome.Slots <= 1 {
+		s.readsAgain(me)
 		s.read(me)
 	}
 }
