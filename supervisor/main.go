@@ -38,6 +38,10 @@ func Main(run func(ctx context.Context) error) {
 		os.Exit(exitMisuse)
 	case p != nil:
 		os.Exit(p.serve())
+	case os.Getpid() == 1: // every orphan of the container falls to it, asked or not
+		if err := SetSubreaper(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	err = run(ctx)

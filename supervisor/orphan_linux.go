@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,13 +21,33 @@ var isSubreaper atomic.Bool
 // (prctl(2), PR_SET_CHILD_SUBREAPER). Only so can it find and end what double-forked away from it. The
 // attribute is not inherited by children. Worker processes, those of entries and the master command call it; in a program that merely imports
 // this package it is that program's decision: it will then find processes among its children that it never started. What the process
-// of an entry leaves behind is killed; whoever starts processes by other means (os/exec) then leaves them in this process's own group.
+// of an entry leaves behind is killed, and orphans are reaped when they end; whoever starts processes by other means (os/exec) then
+// leaves them in this process's own group.
 func SetSubreaper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("supervisor: become subreaper: %w", err)
 	}
-	isSubreaper.Store(true)
+	if !isSubreaper.Swap(true) {
+		go reapInherited()
+	}
 	return nil
+}
+
+// reapEvery is how long an orphan that has fallen to this process may be a zombie.
+const reapEvery = time.Second
+
+// reapInherited reaps the orphans that have fallen to this process and have ended by themselves. Whoever runs for weeks, as
+// process 1 of a container perhaps, would fill the table of processes with them. It lives as long as the process.
+//
+// What other code has started (os/exec) is not to be reaped by us, and looks the same; it is spared while it is in our own group.
+func reapInherited() {
+	died := make(chan os.Signal, 1)
+	signal.Notify(died, unix.SIGCHLD)
+	for range died {
+		time.Sleep(reapEvery) // most have a waiter, who comes at once; and of many deaths we hear once
+		own := unix.Getpgrp()
+		sweep(time.Now().Add(orphanTimeout), func(s procStat) bool { return s.state == 'Z' && s.pgrp != own })
+	}
 }
 
 // orphanTimeout bounds killOrphans and what a death costs: who sleeps in the kernel longer stays a child, and
