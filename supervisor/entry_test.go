@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -238,6 +239,41 @@ func TestEntryOfAnotherProgram(t *testing.T) {
 	exit = ended(t, p)
 	if said := strings.Join(p.StderrTail(), "\n"); exit.Status() != 1 || !strings.Contains(said, "test.entry.end: arguments: ") {
 		t.Errorf("%v %q", exit, said)
+	}
+}
+
+var entryWhere = NewEntry("test.entry.where", func(context.Context, struct{}) error {
+	dir, err := os.Getwd()
+	_, variable := os.LookupEnv(workerEnv)
+	fmt.Println(dir, os.Getenv("PWD"), os.Getenv("A"), variable)
+	return err
+})
+
+// Directory and environment are those of the Spec, for an entry too.
+func TestEntryEnvironment(t *testing.T) {
+	checkLeaks(t)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		spec Spec
+		want string
+	}{
+		{Spec{}, here + " " + os.Getenv("PWD") + "  false\n"},
+		{Spec{Dir: dir}, dir + " " + dir + "  false\n"},
+		{Spec{Dir: dir, Env: []string{"A=1", "A=2"}}, dir + "  2 false\n"},
+	} {
+		var out Capture
+		test.spec.Stdout = Output{Capture: &out}
+		ended(t, startEntry(t, entryWhere, struct{}{}, test.spec))
+		if got := string(out.Bytes()); got != test.want {
+			t.Errorf("%+v: %q, want %q", test.spec.Dir, got, test.want)
+		}
 	}
 }
 

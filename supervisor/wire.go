@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/seed-185a7250/multiproc/ipc"
@@ -78,6 +79,9 @@ func (w *wire) connect(s *Spec) error {
 	env := s.Env
 	if env == nil {
 		env = os.Environ()
+		if dir, err := filepath.Abs(s.Dir); err == nil && s.Dir != "" {
+			env = append(env, "PWD="+dir) // as os/exec does where it makes the environment
+		}
 	}
 	s.Env = append(withoutVariable(env), variable+entryRole)
 	s.Inherit = theirs
