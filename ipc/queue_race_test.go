@@ -27,7 +27,7 @@ func init() {
 
 // The first of two that wait leaves the line and is held up just before it says that
 // somebody may sleep. What changes then changes for the second, and nobody else tells it.
-func TestQueueChangesWhileTheFirstLeaves(t *testing.T) {
+func TestPointQueueChangesWhileTheFirstLeaves(t *testing.T) {
 	for _, c := range []struct {
 		do     string
 		items  int // at first

@@ -91,7 +91,7 @@ type weather struct {
 	kills int
 }
 
-// newWeather starts the four processes, once the founder is dead.
+// newWeather starts the four processes, and then kills the founder.
 func newWeather(t *testing.T, kind string) *weather {
 	t.Helper()
 	block, err := NewBlock(stormWords)

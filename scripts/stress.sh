@@ -66,8 +66,8 @@ GOMAXPROCS=1 go test -count=1 -timeout 60m -run 'RandomKills' -v ./ipc
 load go test -count=1 -timeout 60m -run 'RandomKills' -v ./ipc
 
 step "every primitive: killed at every point, $few times"
-go test -tags killpoints -count=$few -timeout 60m -run KilledAtEveryPoint ./ipc
-GOMAXPROCS=1 go test -tags killpoints -count=$half -timeout 60m -run KilledAtEveryPoint ./ipc
+go test -tags killpoints -count=$few -timeout 60m -run "KilledAtEveryPoint|TestPoint" ./ipc
+GOMAXPROCS=1 go test -tags killpoints -count=$half -timeout 60m -run "KilledAtEveryPoint|TestPoint" ./ipc
 
 step "histories: $tenth of each kind, with kills and without"
 MULTIPROC_ROUNDS=$tenth go test -count=1 -timeout 60m -run 'Linearizable' -v ./ipc
