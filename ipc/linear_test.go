@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ func init() {
 		for l.Clock.Word(8).Load() < linearClients {
 		}
 		random := rand.New(rand.NewPCG(l.Seed, 0))
+		waver(1 + random.Uint32N(8))
 		for l.n < linearOps {
 			if err := l.step(random); err != nil {
 				return err
@@ -120,13 +122,23 @@ func (l *linearRun) note(what linearOp, arg int, do func() (said, answer int, er
 	l.n++
 	at[2], at[3] = uint64(what), uint64(arg)
 	atomic.StoreUint64(&at[0], l.Clock.Word(0).Add(1))
+	l.yield(0)
 	how, answer, err := do()
+	l.yield(2)
 	if errors.Is(err, context.DeadlineExceeded) {
 		how, err = saidLate, nil
 	}
 	at[4], at[5] = uint64(how), uint64(answer)
 	atomic.StoreUint64(&at[1], l.Clock.Word(0).Add(1))
 	return err
+}
+
+// yield gives the processor to another process, in some operations before and in some
+// after the object is used: else few overlap where processors are few.
+func (l *linearRun) yield(when int) {
+	if (l.n+l.ID)%4 == when {
+		syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
+	}
 }
 
 func (l *linearRun) queueStep(ctx context.Context, any, v int) error {

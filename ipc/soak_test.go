@@ -266,8 +266,12 @@ type soakOrder struct {
 	NoNaps bool
 }
 
-// noNaps has sleepers not look again by themselves, in a build that can.
-var noNaps = func() {}
+// noNaps has sleepers not look again by themselves, and waver has this process give its
+// processor to another at every n-th point, in a build that can.
+var (
+	noNaps = func() {}
+	waver  = func(n uint32) {}
+)
 
 func init() {
 	helpers["soak"] = func(c *Conn) error {
@@ -276,6 +280,7 @@ func init() {
 			return err
 		}
 		endWith(c)
+		waver(100)
 		if o.NoNaps {
 			noNaps()
 		}

@@ -33,7 +33,8 @@ pool() {
 	MULTIPROC_SCALE=1 go test -count=1 -timeout 60m -run 'Scale' -v ./supervisor
 }
 
-# With kill points, for then the sleepers can be told not to look again by themselves.
+# With kill points, for then the sleepers can be told not to look again by themselves, and
+# all to give their processor away in the middle.
 soak() {
 	step "every primitive: lost wake-ups, beside a load, for $1 on one processor and on all"
 	soaker=$(mktemp -d)
@@ -70,10 +71,11 @@ go test -tags killpoints -count=$few -timeout 60m -run "KilledAtEveryPoint|TestP
 GOMAXPROCS=1 go test -tags killpoints -count=$half -timeout 60m -run "KilledAtEveryPoint|TestPoint" ./ipc
 
 step "histories: $tenth of each kind, with kills and without"
-MULTIPROC_ROUNDS=$tenth go test -count=1 -timeout 60m -run 'Linearizable' -v ./ipc
+export MULTIPROC_ROUNDS=$tenth
+go test -count=1 -timeout 60m -run 'Linearizable' -v ./ipc
+go test -tags killpoints -count=1 -timeout 60m -run 'Linearizable' -v ./ipc
 
 step "the lock: $tenth times handed on with a rename under way"
-export MULTIPROC_ROUNDS=$tenth
 go test -count=1 -timeout 60m -run 'HandedOn' -v ./ipc
 
 step "workers: the kill matrix, $tenth rounds of each row"
