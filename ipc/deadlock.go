@@ -110,16 +110,16 @@ func (d Deadlock) Youngest() (i int, ok bool) {
 // a wait that are there in both looks have been there all the time between them. So what
 // leads in a circle in both looks did so at one moment, and then for ever.
 func Deadlocks(before, now []LockState) (all []Deadlock) {
-	lasting := map[uint64]LockState{}
+	lasting := map[uint64]LockState{} // those whose holder waits
 	for _, s := range now {
-		if s.PID != 0 && slices.Contains(before, s) {
+		if s.Wait != (LockWait{}) && slices.Contains(before, s) {
 			lasting[s.Key] = s
 		}
 	}
 	walked := map[uint64]int{} // the walk that came to a lock first
 	for i, start := range now {
 		key := start.Key
-		for ; walked[key] == 0 && lasting[key].Wait != (LockWait{}); key = lasting[key].Wait.Key {
+		for ; walked[key] == 0 && lasting[key].PID != 0; key = lasting[key].Wait.Key {
 			walked[key] = i + 1
 		}
 		if walked[key] == i+1 {

@@ -398,3 +398,17 @@ func TestStateOfNobody(t *testing.T) {
 		t.Errorf("closed: %v", err)
 	}
 }
+
+// BenchmarkState is what a look costs for each lock.
+func BenchmarkState(b *testing.B) {
+	l := newTestLock(b, LockOptions{Name: "lock"})
+	h, err := l.Acquire(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Release()
+	b.ReportAllocs()
+	for b.Loop() {
+		l.State()
+	}
+}
