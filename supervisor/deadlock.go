@@ -42,7 +42,8 @@ type Deadlock struct {
 // A DeadlockParty is one process, or one goroutine of it, in a deadlock.
 type DeadlockParty struct {
 	PID    int
-	Ticket string     // that the process works on, if it is a worker of a pool that is known
+	Name   string     // of the process, if it is a child of this one; "": it is not
+	Ticket string     // that the process works on, if it is a worker of a pool that is watched and has one slot
 	Place  int        // of the worker in the pool; 0: it is none
 	Holds  []HeldLock // what the party before waits for, and what else it holds of the locks watched
 	Waits  string     // the lock that it waits for, and the next party holds
@@ -64,13 +65,15 @@ func (p DeadlockParty) String() string {
 	return fmt.Sprintf("%s holds %s and waits for %q", p.Who(), strings.Join(held, ", "), p.Waits)
 }
 
-// Who names the party: "ticket left (worker 1, pid 4711)", or "process 4711".
+// Who names the party: "ticket left (worker 1, pid 4711)", "process singer (pid 4711)" or "process 4711".
 func (p DeadlockParty) Who() string {
 	switch {
 	case p.Ticket != "":
 		return fmt.Sprintf("ticket %s (worker %d, pid %d)", p.Ticket, p.Place, p.PID)
 	case p.Place != 0:
 		return fmt.Sprintf("worker %d (pid %d)", p.Place, p.PID)
+	case p.Name != "":
+		return fmt.Sprintf("process %s (pid %d)", p.Name, p.PID)
 	}
 	return fmt.Sprintf("process %d", p.PID)
 }
@@ -188,10 +191,19 @@ func (w *DeadlockWatch) party(p ipc.DeadlockParty) DeadlockParty {
 	for _, s := range p.Holds {
 		party.Holds = append(party.Holds, HeldLock{lockName(s), s.Token})
 	}
+	for _, child := range ActiveChildren() {
+		if child.PID() == p.PID {
+			party.Name = child.Name()
+		}
+	}
 	for _, pool := range w.opts.Pools {
 		for _, place := range pool.Status() {
-			if place.PID == p.PID {
-				party.Ticket, party.Place = place.Ticket, place.Number
+			if place.PID != p.PID {
+				continue
+			}
+			party.Place = place.Number
+			if pool.slots() == 1 { // else nobody knows which of them it is
+				party.Ticket = place.Ticket
 			}
 		}
 	}

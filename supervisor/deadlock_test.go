@@ -130,6 +130,59 @@ func TestDeadlockIsReported(t *testing.T) {
 	d.noMore(t)
 }
 
+// lay takes two locks, one inside the other, and is told to fail in between.
+var lay = supervisor.NewEntry("program.lay", func(ctx context.Context, in nested) error {
+	first, err := in.First.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := in.Met.Wait(ctx); err != nil {
+		return err
+	}
+	second, err := in.Second.Acquire(ctx)
+	if errors.Is(err, ipc.ErrDeadlock) {
+		return errors.Join(first.Release(), supervisor.ExitCode(7))
+	}
+	return errors.Join(err, second.Release(), first.Release())
+})
+
+// S7, with processes: they are told by name.
+func TestDeadlockOfProcesses(t *testing.T) {
+	fork := must[*ipc.Lock](t)(ipc.NewLock(ipc.LockOptions{Name: "fork"}))
+	defer fork.Close()
+	knife := must[*ipc.Lock](t)(ipc.NewLock(ipc.LockOptions{Name: "knife"}))
+	defer knife.Close()
+	met := must[*ipc.Barrier](t)(ipc.NewBarrier("met", 2))
+	defer met.Close()
+	reports := make(chan supervisor.Deadlock, 10)
+	watch := supervisor.WatchDeadlocks(supervisor.DeadlockOptions{
+		Locks: []ipc.AnyLock{fork, knife}, Fail: true, Report: func(x supervisor.Deadlock) { reports <- x },
+	})
+	defer watch.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), atMost)
+	defer cancel()
+	left := must[*supervisor.Process](t)(lay.Start(nested{fork, knife, met}, supervisor.Spec{Name: "left"}))
+	right := must[*supervisor.Process](t)(lay.Start(nested{knife, fork, met}, supervisor.Spec{Name: "right"}))
+	status := map[string]int{}
+	for _, p := range []*supervisor.Process{left, right} {
+		if _, err := p.Join(ctx); err != nil {
+			t.Fatal(err)
+		}
+		exit, _ := p.Exit()
+		status[fmt.Sprintf("process %s (pid %d)", p.Name(), p.PID())] = exit.Status()
+	}
+	x := <-reports
+	for i, p := range x.Parties {
+		want := 0
+		if i == x.Failed {
+			want = 7
+		}
+		if got, ok := status[p.Who()]; !ok || got != want {
+			t.Errorf("%s: %d, %v; want %d; all: %v", p.Who(), got, ok, want, status)
+		}
+	}
+}
+
 // One of three is told to fail, lets go, and the others get what they wait for.
 func TestDeadlockFailsOne(t *testing.T) {
 	ctx, d := dine(t, 3, true)
