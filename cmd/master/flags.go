@@ -68,7 +68,7 @@ file {path}. Types are "int" and "float"; the path "-" is the master's standard 
 
 Tickets that wait for each other's locks are reported; with "deadlock": "fail" one of them fails, so that the others go on.
 
-Tasks: exec, sleep, tickets.buy; lock.exec, semaphore.exec; queue.put, queue.get, queue.exec, queue.close, queue.join; event.set,
+Tasks: exec, print, sleep, tickets.buy; lock.exec, semaphore.exec; queue.put, queue.get, queue.exec, queue.close, queue.join; event.set,
 event.clear, event.wait; barrier.wait; condition.wait; value.get, value.set, value.add; array.get, array.set, array.add;
 memory.read, memory.write. README.md has their arguments, and scripts/jobs a job for each. Tickets that wait for each other
 need a worker each.

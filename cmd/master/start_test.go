@@ -14,14 +14,14 @@ func TestUnknownTask(t *testing.T) {
 	job := `{"tickets": [
 	{"task": "exec", "args": {"command": ["sh", "-c", "echo began"]}},
 	{"task": "slep", "args": {"for": "1s"}},
-	{"task": "paint"}
+	{"task": "knit"}
 ]}`
 	for _, args := range [][]string{nil, {"-worker", builtProgram(t, "worker")}} {
 		p := start(t, setup{stdin: job}, append([]string{"-workers", "2", "-job", "-"}, args...)...)
 		p.exits(exitUsage)
-		const tasks = `"array.add", "array.get", "array.set", "barrier.wait", "condition.wait", "event.clear", "event.set", "event.wait", "exec", "lock.exec", "memory.read", "memory.write", "queue.close", "queue.exec", "queue.get", "queue.join", "queue.put", "semaphore.exec", "sleep", "tickets.buy", "value.add", "value.get" or "value.set"`
+		const tasks = `"array.add", "array.get", "array.set", "barrier.wait", "condition.wait", "event.clear", "event.set", "event.wait", "exec", "lock.exec", "memory.read", "memory.write", "print", "queue.close", "queue.exec", "queue.get", "queue.join", "queue.put", "semaphore.exec", "sleep", "tickets.buy", "value.add", "value.get" or "value.set"`
 		want := `<stdin>:3:11: unknown task "slep"; expected ` + tasks + `; did you mean "sleep"?
-<stdin>:4:11: unknown task "paint"; expected ` + tasks + "\n"
+<stdin>:4:11: unknown task "knit"; expected ` + tasks + "\n"
 		if got := p.stderr.String(); got != want || p.stdout.String() != "" {
 			t.Errorf("standard error:\n%swant:\n%sstandard output: %q", got, want, &p.stdout)
 		}

@@ -21,6 +21,9 @@ type PutArgs struct {
 	After any       // an event or a barrier to wait for first
 	Then  any       // an event to set or a barrier to come to at the end
 	Close bool      // and then nothing more can be put
+
+	Every   Duration // between two items; 0: none
+	Endless bool     // the items again and again, until the queue is closed
 }
 
 // A PutResult tells how many items were put.
@@ -153,20 +156,14 @@ func queuePut(ctx context.Context, c call, in PutArgs, out io.Writer) (PutResult
 	if err != nil {
 		return r, err
 	}
-	if len(in.Items) == 0 && !in.Close {
-		return r, badArgs(`queue.put: no "items"; expected a list such as [1, "two", null]`)
-	}
-	if err := checkItems(in.Items); err != nil {
+	if err := in.check(); err != nil {
 		return r, err
 	}
 	if err := after(ctx, task, in.After); err != nil {
 		return r, err
 	}
-	for _, item := range in.Items {
-		if err := q.put(ctx, item, in.Wait); err != nil {
-			return r, failed(ctx, fmt.Sprintf("queue.put: %s: item %d of %d", q.Name(), r.Put+1, len(in.Items)), err, r)
-		}
-		r.Put++
+	if err := in.putAll(ctx, q, &r); err != nil {
+		return r, err
 	}
 	fmt.Fprintln(out, c.line(r.PID, "put %s into %s", itemsText(r.Put), q.Name()))
 	if err := then(ctx, task, in.Then); err != nil {
@@ -176,6 +173,41 @@ func queuePut(ctx context.Context, c call, in PutArgs, out io.Writer) (PutResult
 		return r, q.Close()
 	}
 	return r, nil
+}
+
+func (in PutArgs) check() error {
+	switch {
+	case len(in.Items) == 0 && (in.Endless || !in.Close):
+		return badArgs(`queue.put: no "items"; expected a list such as [1, "two", null]`)
+	case in.Endless && in.Close:
+		return badArgs(`queue.put: "endless" and "close" exclude each other: there is no last item`)
+	}
+	return checkItems(in.Items)
+}
+
+// putAll puts the items. A producer without an end has done its work when there is no queue any more.
+func (in PutArgs) putAll(ctx context.Context, q someQueue, r *PutResult) error {
+	for in.Endless || r.Put < len(in.Items) {
+		var err error
+		if r.Put > 0 {
+			err = pause(ctx, time.Duration(in.Every))
+		}
+		if err == nil {
+			err = q.put(ctx, in.Items[r.Put%len(in.Items)], in.Wait)
+		}
+		switch {
+		case in.Endless && errors.Is(err, ipc.ErrClosed):
+			return nil
+		case err != nil:
+			of := fmt.Sprintf(" of %d", len(in.Items))
+			if in.Endless {
+				of = ""
+			}
+			return failed(ctx, fmt.Sprintf("queue.put: %s: item %d%s", q.Name(), r.Put+1, of), err, *r)
+		}
+		r.Put++
+	}
+	return nil
 }
 
 // checkItems refuses what cannot lie in a queue.

@@ -73,6 +73,62 @@ func TestQueueTasks(t *testing.T) {
 	}
 }
 
+// A producer without an end goes on until there is no queue, or it is told to end.
+func TestEndlessProducer(t *testing.T) {
+	q := newQueue(t, 2)
+	put := make(chan PutResult, 1)
+	produce := func(ctx context.Context, want error) {
+		r, err := queuePut(ctx, me, PutArgs{Queue: q, Items: []any{"a", "b"}, Endless: true}, io.Discard)
+		if !errors.Is(err, want) {
+			t.Errorf("%+v, %v; want %v", r, err, want)
+		}
+		put <- r
+	}
+	go produce(soon(t), nil)
+	got, err := queueGet(soon(t), me, GetArgs{Queue: q, Count: 5}, io.Discard)
+	if want := []any{"a", "b", "a", "b", "a"}; err != nil || !reflect.DeepEqual(got.Items, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	q.Close()
+	if r := <-put; r.Put < 5 || r.Put > 7 {
+		t.Errorf("put %d", r.Put)
+	}
+	q = newQueue(t, 2)
+	ctx, cancel := context.WithCancel(soon(t))
+	go produce(ctx, context.Canceled)
+	if _, err := queueGet(soon(t), me, GetArgs{Queue: q, Count: 1}, io.Discard); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if r := <-put; r.Put < 1 {
+		t.Errorf("put %d", r.Put)
+	}
+}
+
+func TestPrint(t *testing.T) {
+	var out bytes.Buffer
+	r, err := printLines(soon(t), me, PrintArgs{Lines: []string{"one", "two"}, Times: 2, Every: 1}, &out)
+	one, two := fmt.Sprintf("me: pid %d one\n", os.Getpid()), fmt.Sprintf("me: pid %d two\n", os.Getpid())
+	if err != nil || r.Lines != 4 || out.String() != one+two+one+two {
+		t.Errorf("%+v, %v: %s", r, err, &out)
+	}
+	ctx, cancel := context.WithCancel(soon(t))
+	cancel()
+	r, err = printLines(ctx, me, PrintArgs{Lines: []string{"tick"}, Endless: true, Every: Duration(time.Hour)}, io.Discard)
+	if f := fault(t, err); r.Lines != 1 || f.Kind != proto.KindCancelled {
+		t.Errorf("%+v, %+v", r, f)
+	}
+	for want, in := range map[string]PrintArgs{
+		`print: no "lines"; expected a list such as ["one", "two"]`: {},
+		`print: times: found -1; expected 1 or more`:                {Lines: []string{"a"}, Times: -1},
+		`print: "endless" and "times" exclude each other`:           {Lines: []string{"a"}, Times: 1, Endless: true},
+	} {
+		if _, err := printLines(soon(t), me, in, io.Discard); fault(t, err).Text != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 // What waited for too long is full or empty; that the ticket was cancelled is something else.
 func TestQueueWaits(t *testing.T) {
 	q, wait := newQueue(t, 1), new(Duration(time.Millisecond))

@@ -2,6 +2,7 @@
 // that a job means the same under either.
 //
 //	exec                                  run a command
+//	print                                 lines, with pauses
 //	sleep, tickets.buy                    for examples
 //	lock.exec, semaphore.exec             run a command while a lock or a permit is held
 //	queue.put, queue.get                  items in and out
