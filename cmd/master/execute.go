@@ -159,9 +159,14 @@ func (r *run) submit(t Ticket) (*supervisor.Pending, error) {
 		ipc.CloseFDs(args.FDs)
 		return nil, fmt.Errorf("ticket %s: %w", t.ID, err)
 	}
-	return r.pool.Submit(context.Background(), supervisor.Ticket{
-		ID: t.ID, Task: t.Task, Args: args, Attempts: t.Attempts, Timeout: t.Timeout,
-	})
+	ticket := supervisor.Ticket{
+		ID: t.ID, Task: t.Task, Args: args, Attempts: t.Attempts,
+		Timeout: t.Timeout, Backoff: t.Backoff, Priority: t.Priority,
+	}
+	if t.Delay > 0 {
+		ticket.At = time.Now().Add(t.Delay)
+	}
+	return r.pool.Submit(context.Background(), ticket)
 }
 
 // recordOf makes a line of the results file of what the pool says.

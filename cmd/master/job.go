@@ -41,6 +41,9 @@ type Entry struct {
 	Args     any           // a tree of nil, bool, int64, uint64, float64, string, []any, map[string]any, Ref and Scratch
 	Attempts int           // how often it may be started, at least 1
 	Timeout  time.Duration // of each attempt, from its start; 0: none
+	Backoff  time.Duration // before the second attempt, and twice as much before each further one; 0: none
+	Delay    time.Duration // from its submission to its first attempt, at least
+	Priority int           // those of a higher one begin first
 
 	base    string // the id, or what stands before "-1", "-2" …
 	single  bool   // the id is the base itself
@@ -60,6 +63,9 @@ type Ticket struct {
 	Args     any // see Entry; resolve makes it ready for a worker
 	Attempts int
 	Timeout  time.Duration
+	Backoff  time.Duration
+	Delay    time.Duration
+	Priority int
 }
 
 // A Ref stands in args where the file has {"$shared": name}.
@@ -77,7 +83,7 @@ func (j *Job) Tickets() iter.Seq[Ticket] {
 	return func(yield func(Ticket) bool) {
 		for _, e := range j.Entries {
 			for i := range e.repeat {
-				if !yield(Ticket{e.id(i), e.Task, e.Args, e.Attempts, e.Timeout}) {
+				if !yield(e.ticket(i)) {
 					return
 				}
 			}
@@ -92,6 +98,14 @@ func (j *Job) Len() int {
 		n += e.repeat
 	}
 	return n
+}
+
+// ticket is the i-th ticket of an entry, from 0.
+func (e *Entry) ticket(i int) Ticket {
+	return Ticket{
+		ID: e.id(i), Task: e.Task, Args: e.Args, Attempts: e.Attempts,
+		Timeout: e.Timeout, Backoff: e.Backoff, Delay: e.Delay, Priority: e.Priority,
+	}
 }
 
 // id is the name of the i-th ticket of an entry, from 0.

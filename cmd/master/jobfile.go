@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,6 +129,11 @@ var ticketFields = []field[Entry]{
 		e.Attempts = r.count(n, "attempts", " (0 is not \"without end\": such a ticket would never run)")
 	}},
 	{"timeout", "", func(r *jobReader, n *node, e *Entry) { e.Timeout = r.duration(n, "timeout") }},
+	{"backoff", "", func(r *jobReader, n *node, e *Entry) { e.Backoff = r.duration(n, "backoff") }},
+	{"delay", "", func(r *jobReader, n *node, e *Entry) { e.Delay = r.duration(n, "delay") }},
+	{"priority", "", func(r *jobReader, n *node, e *Entry) {
+		e.Priority, _ = r.whole(n, "priority", math.MinInt32, math.MaxInt32, "")
+	}},
 }
 
 // kindField is the key that every shared object has; it is read before the others, which depend on it.
@@ -234,6 +240,9 @@ func (r *jobReader) ticket(n *node) (Entry, bool) {
 		return e, false
 	}
 	readFields(r, n, "a ticket", ticketFields, &e)
+	if b := n.find("backoff"); b != nil && e.Attempts == 1 {
+		r.src.problem(b.off, `backoff: the ticket has one attempt; expected "attempts" of 2 or more`)
+	}
 	if n.find("id") == nil {
 		e.unnamed, e.base, e.first = true, e.Task, r.numbered[e.Task]+1
 		r.numbered[e.Task] += e.repeat

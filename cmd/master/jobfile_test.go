@@ -116,11 +116,12 @@ func TestExampleJob(t *testing.T) {
 	}
 	tickets := slices.Collect(job.Tickets())
 	want := []Ticket{
-		0:  {"hello", "exec", map[string]any{"command": []any{"sh", "-c", "echo hello from $$"}}, 2, 30 * time.Second},
-		1:  {"nap-1", "sleep", map[string]any{"for": "200ms"}, 1, 0},
-		5:  {"nap-5", "sleep", map[string]any{"for": "200ms"}, 1, 0},
-		6:  {"tickets.buy-1", "tickets.buy", buyArgs, 5, 0},
-		25: {"tickets.buy-20", "tickets.buy", buyArgs, 5, 0},
+		0: {ID: "hello", Task: "exec", Attempts: 2, Timeout: 30 * time.Second,
+			Args: map[string]any{"command": []any{"sh", "-c", "echo hello from $$"}}},
+		1:  {ID: "nap-1", Task: "sleep", Args: map[string]any{"for": "200ms"}, Attempts: 1},
+		5:  {ID: "nap-5", Task: "sleep", Args: map[string]any{"for": "200ms"}, Attempts: 1},
+		6:  {ID: "tickets.buy-1", Task: "tickets.buy", Args: buyArgs, Attempts: 5},
+		25: {ID: "tickets.buy-20", Task: "tickets.buy", Args: buyArgs, Attempts: 5},
 	}
 	for i, w := range want {
 		if w.ID != "" && !reflect.DeepEqual(tickets[i], w) {

@@ -13,12 +13,13 @@ const (
 	outcomePanic     = "panic"     // the task panicked, and its worker with it
 	outcomeExit      = "exit"      // the worker ended itself, by os.Exit or a fatal error of the runtime
 	outcomeSignal    = "signal"    // a signal killed the worker
+	outcomeMemory    = "memory"    // the worker had too much memory and was killed
 	outcomeTimeout   = "timeout"   // the last attempt took too long
 	outcomeCancelled = "cancelled" // told to end before it was done
 	outcomeLost      = "lost"      // no worker could be started for it
 )
 
-var outcomes = []string{outcomeOK, outcomeError, outcomePanic, outcomeExit, outcomeSignal, outcomeTimeout, outcomeCancelled, outcomeLost}
+var outcomes = []string{outcomeOK, outcomeError, outcomePanic, outcomeExit, outcomeSignal, outcomeMemory, outcomeTimeout, outcomeCancelled, outcomeLost}
 
 // A Record is how one ticket ended: a line of the results file, and what the report counts.
 //
