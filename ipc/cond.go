@@ -17,9 +17,13 @@ type Condition struct {
 }
 
 // NewCondition creates a condition with a lock: the given one, which it then shares
-// with others, or one of its own if that is nil. The name is for people.
+// with others, or one of its own if that is nil. The name is for people. With a zero lock
+// the error is ErrClosed.
 func NewCondition(name string, lock *RLock) (*Condition, error) {
 	var err error
+	if lock != nil && lock.r == nil {
+		return nil, fmt.Errorf("ipc: new condition: its lock: %w", ErrClosed)
+	}
 	if lock == nil {
 		if lock, err = NewRLock(name); err != nil {
 			return nil, err

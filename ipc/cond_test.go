@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 )
@@ -60,6 +61,12 @@ func TestConditionNeedsTheLock(t *testing.T) {
 		t.Fatalf("wait by another owner: %v, %v", ok, err)
 	}
 	mustUnlock(t, h)
+}
+
+func TestConditionOfNoLock(t *testing.T) {
+	if _, err := NewCondition("", new(RLock)); !errors.Is(err, ErrClosed) {
+		t.Errorf("a condition with a zero lock: %v", err)
+	}
 }
 
 // Notify lets go at most n of those who wait now: 1, then 2, then all of 5.
