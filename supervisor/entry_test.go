@@ -113,7 +113,7 @@ func TestEntryArguments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer queue.Close()
+	defer queue.Detach()
 	defer lock.Close()
 	event, err := ipc.NewEvent("set")
 	if err != nil {

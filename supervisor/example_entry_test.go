@@ -70,7 +70,7 @@ func ExampleEntry_With() {
 		fmt.Println(err)
 		return
 	}
-	defer answers.Close()
+	defer answers.Detach()
 	program := oracle.With(struct {
 		Question string
 		Answers  *ipc.Queue[string]

@@ -53,13 +53,14 @@ func checkLeaks(t testing.TB) {
 	})
 }
 
-// warmUp makes what is made once and stays: the netpoller's descriptors and the launch thread.
+// warmUp makes what is made once and stays: the netpoller's descriptors, the launch thread and the reaper.
 func warmUp() {
 	if r, w, err := os.Pipe(); err == nil {
 		r.Close()
 		w.Close()
 	}
 	onLaunchThread(func() {})
+	startReaper()
 }
 
 func openFiles() map[string]string {

@@ -27,11 +27,17 @@ func SetSubreaper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("supervisor: become subreaper: %w", err)
 	}
-	if !isSubreaper.Swap(true) {
-		go reapInherited()
-	}
+	isSubreaper.Store(true)
+	startReaper()
 	return nil
 }
+
+// startReaper starts the goroutine that reaps what a subreaper inherits.
+var startReaper = sync.OnceFunc(func() {
+	died := make(chan os.Signal, 1)
+	signal.Notify(died, unix.SIGCHLD)
+	go reapInherited(died)
+})
 
 // reapEvery is how long an orphan that has fallen to this process may be a zombie.
 const reapEvery = time.Second
@@ -40,13 +46,12 @@ const reapEvery = time.Second
 // process 1 of a container perhaps, would fill the table of processes with them. It lives as long as the process.
 //
 // What other code has started (os/exec) is not to be reaped by us, and looks the same; it is spared while it is in our own group.
-func reapInherited() {
-	died := make(chan os.Signal, 1)
-	signal.Notify(died, unix.SIGCHLD)
+func reapInherited(died <-chan os.Signal) {
 	for range died {
 		time.Sleep(reapEvery) // most have a waiter, who comes at once; and of many deaths we hear once
-		own := unix.Getpgrp()
-		sweep(time.Now().Add(orphanTimeout), func(s procStat) bool { return s.state == 'Z' && s.pgrp != own })
+		if own := unix.Getpgrp(); isSubreaper.Load() {
+			sweep(time.Now().Add(orphanTimeout), func(s procStat) bool { return s.state == 'Z' && s.pgrp != own })
+		}
 	}
 }
 

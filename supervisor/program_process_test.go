@@ -360,7 +360,7 @@ func TestTerminatedOnAQueue(t *testing.T) {
 		Queue: must[*ipc.Queue[int]](t)(ipc.NewQueue[int](ipc.QueueOptions{Items: 100})),
 		Seen:  must[*ipc.Value[int64]](t)(ipc.NewValue[int64]("seen", 0)),
 	}
-	defer in.Queue.Close()
+	defer in.Queue.Detach()
 	defer in.Seen.Close()
 	spec := supervisor.Spec{Grace: 2 * time.Second, Stderr: tail}
 	w, r := run(t, putsForEver, in, spec), run(t, getsForEver, in, spec)
