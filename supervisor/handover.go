@@ -129,6 +129,7 @@ func (p *place) candidate(batch int) *Pending {
 		t.expect = unknown
 	}
 	pool.backlog.pop()
+	pool.atPlaces++
 	pool.admit()
 	return t
 }
@@ -341,6 +342,7 @@ func (p *place) decide(t *Pending, v sequel) bool {
 		p.notes = append(p.notes, retryNote(t))
 		now := time.Now()
 		t.ticket.At, t.place = now.Add(t.retryAfter()), nil
+		p.pool.atPlaces--
 		p.pool.backlog.push(t, now)
 		p.pool.alarm()
 		return false
@@ -355,8 +357,13 @@ func (p *place) decide(t *Pending, v sequel) bool {
 // close marks a ticket of the place as over.
 func (p *place) close(t *Pending) {
 	t.where, t.place = isOver, nil
-	if t.number > 0 {
-		p.answers++
+	if t.number == 0 {
+		return
+	}
+	p.answers++
+	p.pool.atPlaces--
+	if p.pool.over() {
+		p.pool.wakePlaces()
 	}
 }
 
@@ -406,6 +413,7 @@ func (p *place) giveBack(back []*Pending) (over []*Pending) {
 			again = append(again, t)
 		}
 	}
+	p.pool.atPlaces -= len(again)
 	p.pool.backlog.unshift(again)
 	return over
 }

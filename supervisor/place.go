@@ -293,6 +293,7 @@ func (p *place) tend(w *worker) ending {
 		switch {
 		case pool.over() || p.gone:
 			why = isDone
+			p.open = false
 		case p.retire != "" || p.spent():
 			why = isRetired
 			p.open = false

@@ -130,6 +130,7 @@ type Pool struct {
 	backlog  backlog
 	numbers  uint64 // of tickets
 	granted  int    // rooms in the backlog that are promised to submitters who waited
+	atPlaces int    // tickets that places have; they may come back
 	waiters  []*submitter
 	speeds   map[string]*speed // by task
 	bell     *time.Timer       // for tickets that are due later
@@ -275,8 +276,10 @@ func (p *Pool) knows(tasks []string) {
 // slots is how many tickets a process runs at a time.
 func (p *Pool) slots() int { return max(p.opts.Slots, 1) }
 
-// over tells, with mu held, that no ticket waits, and none will come.
-func (p *Pool) over() bool { return p.closed && p.backlog.waiting() == 0 }
+// over tells, with mu held, that no ticket waits, and none will come: neither from outside, nor back from a place.
+func (p *Pool) over() bool {
+	return p.closed && p.backlog.waiting() == 0 && (p.atPlaces == 0 || p.drained.Err() != nil)
+}
 
 // Submit accepts a ticket and returns at once, or waits while the backlog is full,
 // until ctx ends. When ctx ends later, the ticket is cancelled. It returns ErrClosed
@@ -503,6 +506,11 @@ func (p *Pool) cancel(t *Pending, cause error) {
 func (p *Pool) wakeAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.wakePlaces()
+}
+
+// wakePlaces is wakeAll with mu held.
+func (p *Pool) wakePlaces() {
 	for _, place := range p.places {
 		place.wake()
 	}

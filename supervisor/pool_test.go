@@ -115,8 +115,9 @@ func newTestPool(t *testing.T, o PoolOptions) *Pool {
 func checkPool(t *testing.T, p *Pool) {
 	t.Helper()
 	p.mu.Lock()
-	if n := p.backlog.waiting(); n != 0 || p.granted != 0 || len(p.waiters) != 0 {
-		t.Errorf("the pool has ended with %d tickets that wait, %d promised rooms and %d submitters", n, p.granted, len(p.waiters))
+	if n := p.backlog.waiting(); n != 0 || p.atPlaces != 0 || p.granted != 0 || len(p.waiters) != 0 {
+		t.Errorf("the pool has ended with %d tickets that wait, %d at places, %d promised rooms and %d submitters",
+			n, p.atPlaces, p.granted, len(p.waiters))
 	}
 	p.mu.Unlock()
 	for _, s := range p.Status() {
