@@ -15,6 +15,7 @@ const (
 // Capabilities that a worker may name in its Hello.
 const (
 	CapScoreboard = "scoreboard" // it maps the page and keeps it up to date
+	CapChunk      = "chunk"      // it runs many elements in one run
 	CapClaim      = "claim"      // it claims runs in the page, and may be handed several ahead
 )
 

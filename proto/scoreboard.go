@@ -16,7 +16,9 @@ const (
 	ScoreClaim  = 8  // epoch << 32 | low half of the id of the last Run that was begun; see Claim
 	ScoreGroups = 9  // first of ScoreGroupCount words: process groups of commands it runs, 0 for none
 	ScoreKept   = 17 // bytes of answers that are kept back; see ScoreKeptOffset
-	ScoreWords  = 18 // words in use; the rest of the page is 0
+	ScoreItem   = 18 // element of a chunk that is under way, from 1; 0 when none is
+	ScoreSpent  = 19 // time spent in Runs that are over, in ns
+	ScoreWords  = 20 // words in use; the rest of the page is 0
 )
 
 // ScoreGroupCount is the number of words from ScoreGroups on.

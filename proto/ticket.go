@@ -14,6 +14,7 @@ type Run struct {
 	Timeout  time.Duration // remaining; 0: none
 	Grace    time.Duration // between the end of Timeout and being killed; 0: not said
 	Seq      uint64        // number of the ticket in its job
+	Chunk    int           // elements in Args, an array, for a worker with CapChunk; 0: Args are the argument itself
 	Epoch    uint64        // in which it was handed over, for a worker that claims; see Claim
 }
 
@@ -46,6 +47,7 @@ func AppendRunTail(b []byte, r Run) []byte {
 	w.ms("grace_ms", r.Grace)
 	w.uint("seq", r.Seq)
 	w.uint("epoch", r.Epoch)
+	w.count("chunk", r.Chunk)
 	return w.end()
 }
 
@@ -75,6 +77,8 @@ func ParseRun(p Raw) (r Run, err error) {
 			r.Grace, err = c.ms("grace_ms")
 		case "seq":
 			r.Seq, err = c.uint("seq")
+		case "chunk":
+			r.Chunk, err = c.count("chunk")
 		case "epoch":
 			r.Epoch, err = c.uint("epoch")
 		default:
