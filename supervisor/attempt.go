@@ -73,6 +73,9 @@ func (a *attempt) begins(t time.Time) {
 	}
 }
 
+// elements that the ticket has.
+func (t *Pending) elements() int { return max(t.ticket.chunk, 1) }
+
 // attempts that there may be.
 func (t *Pending) attempts() int { return max(t.ticket.Attempts, 1) }
 

@@ -84,7 +84,7 @@ func (f *fake) serve(on func(fakeRun)) {
 			r.Attempt = max(r.Attempt, 1)
 			f.scribe.state(proto.ScoreBusy, m.ID)
 			on(fakeRun{r, m.ID, fds})
-			f.scribe.done()
+			f.scribe.done(0)
 			f.scribe.state(proto.ScoreIdle, 0)
 		case m.Kind == proto.Notify && m.Method == proto.MethodStop:
 			os.Exit(0)

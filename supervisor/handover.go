@@ -124,7 +124,7 @@ func (p *place) candidate(batch int) *Pending {
 	case batch > 0 && (isLong(t.ticket.Args) || len(t.ticket.ID) > sendAhead):
 		return nil // it has a batch of its own
 	}
-	t.expect = t.speed.expect()
+	t.expect = t.speed.expect(t.elements())
 	if isLong(t.ticket.Args) {
 		t.expect = unknown
 	}
@@ -138,7 +138,7 @@ func (p *place) candidate(batch int) *Pending {
 func (p *place) mayWaitHere(t *Pending) bool {
 	size := len(t.ticket.Args.Bytes)
 	return p.claims && !p.stalled && p.pool.slots() == 1 && len(p.flight) < aheadCount &&
-		p.ahead+t.speed.expect() <= aheadTime && p.bytes+size <= aheadBytes && !isLong(t.ticket.Args) && len(t.ticket.ID) < aheadBytes/aheadCount &&
+		p.ahead+t.speed.expect(t.elements()) <= aheadTime && p.bytes+size <= aheadBytes && !isLong(t.ticket.Args) && len(t.ticket.ID) < aheadBytes/aheadCount &&
 		(t.ticket.Timeout == 0 || t.ticket.Timeout >= shortLimit)
 }
 
@@ -203,7 +203,7 @@ func (p *place) handedOver(id uint64) *Pending {
 // runOptions are what the worker is told of a ticket.
 func (p *place) runOptions(t *Pending) proto.Run {
 	r := proto.Run{
-		Ticket: t.ticket.ID, Timeout: t.ticket.Timeout, Attempt: t.made + 1, Attempts: t.attempts(),
+		Ticket: t.ticket.ID, Timeout: t.ticket.Timeout, Attempt: t.made + 1, Attempts: t.attempts(), Chunk: t.ticket.chunk,
 	}
 	if p.claims {
 		r.Epoch = uint64(p.epoch)
@@ -268,7 +268,7 @@ func (p *place) unload(i int) *Pending {
 func (p *place) answered(list []answer) (err error) {
 	now := time.Now()
 	p.pool.mu.Lock()
-	each := now.Sub(p.mark) / time.Duration(len(list))
+	each := p.took(now) / time.Duration(len(list))
 	done := p.done[:0]
 	for _, a := range list {
 		t := p.handedOver(a.message.ID)
@@ -278,7 +278,7 @@ func (p *place) answered(list []answer) (err error) {
 			continue
 		}
 		t.begins(p.mark)
-		t.speed.learn(each)
+		t.speed.learn(each, t.elements())
 		if p.settle(t, a, now) {
 			done = append(done, t)
 		}
@@ -296,6 +296,22 @@ func (p *place) answered(list []answer) (err error) {
 	}
 	p.done = done[:0]
 	return err
+}
+
+// took returns how long the tickets have taken that are answered now: as long as the process says that it has spent in them, or else since
+// the last answer. What it says decides only how many it is handed ahead.
+func (p *place) took(now time.Time) time.Duration {
+	since := now.Sub(p.mark)
+	if !p.claims {
+		return since
+	}
+	spent := p.board.Word(proto.ScoreSpent).Load()
+	took := time.Duration(spent - p.spentBefore)
+	p.spentBefore = spent
+	if took <= 0 || took > since {
+		return since
+	}
+	return took
 }
 
 // settle makes of an answer what becomes of its ticket, and tells whether that is over.

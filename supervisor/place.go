@@ -40,22 +40,23 @@ type place struct {
 	doomed []fate     // answered by a process that is ending
 	early  *Pending   // answered before its arguments were sent
 
-	writing bool          // somebody writes runs to w, and owns batch and out
-	long    uint64        // the run whose arguments are being written, by a goroutine of its own; 0: none
-	batch   []handed      //
-	out     []byte        //
-	sends   uint64        // writes that are over, for who looks whether one lasts
-	listed  bool          // among the pool's idle places
-	claims  bool          // w claims what it begins
-	epoch   uint32        // of the page's claim word
-	lastID  uint64        // of the runs handed to w
-	given   int           // runs handed to w and not taken back
-	ahead   time.Duration // that flight is thought to take
-	bytes   int           // of the arguments in flight
-	mark    time.Time     // when the first of flight became the first
-	alarmAt time.Time     // when timer pokes next; zero: not
-	stalled bool          // w had begun nothing of what it was handed for long: nothing is handed ahead until it answers
-	notes   notes         // what is to be told when mu is not held
+	writing     bool          // somebody writes runs to w, and owns batch and out
+	long        uint64        // the run whose arguments are being written, by a goroutine of its own; 0: none
+	batch       []handed      //
+	out         []byte        //
+	sends       uint64        // writes that are over, for who looks whether one lasts
+	listed      bool          // among the pool's idle places
+	claims      bool          // w claims what it begins
+	epoch       uint32        // of the page's claim word
+	lastID      uint64        // of the runs handed to w
+	given       int           // runs handed to w and not taken back
+	ahead       time.Duration // that flight is thought to take
+	bytes       int           // of the arguments in flight
+	spentBefore uint64        // of the page's word about time spent, at the last answer
+	mark        time.Time     // when the first of flight became the first
+	alarmAt     time.Time     // when timer pokes next; zero: not
+	stalled     bool          // w had begun nothing of what it was handed for long: nothing is handed ahead until it answers
+	notes       notes         // what is to be told when mu is not held
 
 	started int // processes so far
 	pids    []int
@@ -173,11 +174,12 @@ func (p *place) fill() error {
 // seat makes w the place's process, and hands it its first tickets.
 func (p *place) seat(w *worker) {
 	pool := p.pool
-	pool.knows(w.hello.Tasks)
+	pool.knows(w.hello)
 	pool.log.Debug("worker is ready", "place", p.number, "pid", w.proc.PID())
 	pool.mu.Lock()
 	p.w, p.open, p.retire = w, !p.gone, ""
 	p.claims, p.epoch, p.lastID, p.given = w.hello.Has(proto.CapClaim) && w.hello.Has(proto.CapScoreboard), firstEpoch, w.lastID, 0
+	p.spentBefore = p.board.Word(proto.ScoreSpent).Load()
 	p.started++
 	p.pids = append(p.pids, w.proc.PID())
 	if len(p.pids) > 100 {
@@ -507,6 +509,9 @@ func (p *place) concludeDeath(w *worker, t *Pending, e WorkerDiedError, itself, 
 	t.begins(p.mark)
 	r.Worker, r.PID, r.Started, r.Elapsed = p.number, e.PID, t.since, time.Since(t.since)
 	e.Ticket, e.Attempt = t.ID(), t.made+1
+	if n := p.board.Word(proto.ScoreItem).Load(); boardOf(p.board, e.PID) && n <= uint64(t.ticket.chunk) {
+		e.Element = int(n)
+	}
 	var err error = &e
 	switch breach, deaf := w.breach(), w.deaf(); {
 	case w.tooLarge.Load():

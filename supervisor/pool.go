@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/seed-185a7250/multiproc/proto"
 )
 
 // PoolOptions of a Pool; the zero value is good.
@@ -139,6 +141,7 @@ type Pool struct {
 	finished bool              // finish is called
 	changed  chan struct{}     // closed when a place has another process; nil if nobody waits
 	tasks    []string
+	chunks   bool // all workers run chunks, as the first has said
 }
 
 // A submitter waits for room in the backlog.
@@ -265,11 +268,12 @@ func (p *Pool) Tasks() []string {
 	return slices.Clone(p.tasks)
 }
 
-func (p *Pool) knows(tasks []string) {
+func (p *Pool) knows(h proto.Hello) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.tasks == nil {
-		p.tasks = tasks
+		p.tasks = h.Tasks
+		p.chunks = h.Has(proto.CapChunk)
 	}
 }
 
@@ -354,10 +358,7 @@ func (p *Pool) accept(ctx context.Context, t *Pending, wait bool) error {
 	}
 	p.numbers++
 	t.number = p.numbers
-	if t.speed = p.speeds[t.ticket.Task]; t.speed == nil {
-		t.speed = new(speed)
-		p.speeds[t.ticket.Task] = t.speed
-	}
+	t.speed = p.speedOf(t.ticket.Task)
 	now := time.Time{}
 	if !t.ticket.At.IsZero() {
 		now = time.Now()
@@ -384,6 +385,16 @@ func (p *Pool) accept(ctx context.Context, t *Pending, wait bool) error {
 	}
 	p.dispatch() // unlocks
 	return nil
+}
+
+// speedOf returns what is known of a task. With mu held.
+func (p *Pool) speedOf(task string) *speed {
+	s := p.speeds[task]
+	if s == nil {
+		s = new(speed)
+		p.speeds[task] = s
+	}
+	return s
 }
 
 // awaitRoom waits until there is room in the backlog. It is called with mu held; without an error it returns with it.

@@ -139,7 +139,11 @@ func (s *scribe) claim(epoch uint32, id uint64) bool {
 	}
 }
 
-func (s *scribe) done() { s.word[proto.ScoreDone].Add(1) }
+// done counts a run that has taken so long.
+func (s *scribe) done(took time.Duration) {
+	s.word[proto.ScoreSpent].Add(uint64(took))
+	s.word[proto.ScoreDone].Add(1)
+}
 
 // beat says that the process lives, and how large it has been.
 func (s *scribe) beat() {

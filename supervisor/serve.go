@@ -53,9 +53,27 @@ type request struct {
 
 // A run is a ticket under way.
 type run struct {
-	id    uint64
-	ctx   runContext
-	began time.Time
+	id      uint64
+	ctx     runContext
+	element int // of a chunk, from 1
+	began   time.Time
+}
+
+// at returns what is told which element of a chunk begins.
+func (r *run) at(s *scribe) func(int) {
+	word := s.word[proto.ScoreItem]
+	return func(i int) {
+		r.element = i
+		word.Store(uint64(i))
+	}
+}
+
+// value is that of a fault by which the task did not return: which element of the chunk it was.
+func (r *run) value() proto.Raw {
+	if r.element == 0 {
+		return nil
+	}
+	return proto.AppendUint(nil, uint64(r.element))
 }
 
 // beatEvery is how often a worker says that it lives.
@@ -79,7 +97,7 @@ func serve(p *parent) int {
 	hello := proto.Hello{
 		Min: proto.MinVersion, Max: proto.MaxVersion,
 		Tasks: taskNames(), PID: os.Getpid(),
-		Caps: []string{proto.CapScoreboard, proto.CapClaim}, Program: "multiproc/go",
+		Caps: []string{proto.CapScoreboard, proto.CapClaim, proto.CapChunk}, Program: "multiproc/go",
 	}
 	w, board, err := sayHello(s.conn, hello)
 	if fault, ok := errors.AsType[*proto.Fault](err); ok { // no common version
@@ -290,11 +308,11 @@ func (s *server) execute(current *run, r request, me int) {
 			return
 		}
 		if v := recover(); v != nil {
-			fault := &proto.Fault{Kind: proto.KindPanic, Text: fmt.Sprintf("panic: %v", v), Stack: string(debug.Stack())}
+			fault := &proto.Fault{Kind: proto.KindPanic, Text: fmt.Sprintf("panic: %v", v), Stack: string(debug.Stack()), Value: current.value()}
 			s.finish(current, fault, proto.Payload{})
 			return
 		}
-		fault := &proto.Fault{Kind: proto.KindGoexit, Text: "the task ended its goroutine without a result", Stack: string(debug.Stack())}
+		fault := &proto.Fault{Kind: proto.KindGoexit, Text: "the task ended its goroutine without a result", Stack: string(debug.Stack()), Value: current.value()}
 		go s.carryOn(current, fault, me)
 	}()
 	value, fault := s.call(current, r)
@@ -321,11 +339,18 @@ func (s *server) call(current *run, r request) (proto.Payload, *proto.Fault) {
 		Place: s.welcome.Place, Pool: s.welcome.Pool, Grace: cmp.Or(r.run.Grace, s.welcome.Grace*3/4), number: r.run.Seq,
 	}
 	h := taskNamed(r.run.Task)
-	if h == nil {
+	if h.run == nil {
 		ipc.CloseFDs(r.fds)
 		return proto.Payload{}, &proto.Fault{Kind: proto.KindUnknownTask, Text: fmt.Sprintf("this program has no task %q", r.run.Task)}
 	}
-	value, err := h(&current.ctx, proto.Payload{Bytes: r.run.Args, FDs: r.fds})
+	var value proto.Payload
+	var err error
+	if n := r.run.Chunk; n > 0 {
+		ipc.CloseFDs(r.fds)
+		value, err = h.chunk(&current.ctx, r.run.Args, n, current.at(s.scribe))
+	} else {
+		value, err = h.run(&current.ctx, proto.Payload{Bytes: r.run.Args, FDs: r.fds})
+	}
 	if err != nil {
 		return value, faultOf(err)
 	}
@@ -337,9 +362,10 @@ const tooShort = 50 * time.Microsecond
 
 // finish answers a run, and looks after what it left behind.
 func (s *server) finish(current *run, fault *proto.Fault, value proto.Payload) {
-	s.scribe.done()
+	took := time.Since(current.began)
+	s.scribe.done(took)
 	// Before the answer: the master hands out the next ticket as soon as it comes.
-	if time.Since(current.began) > tooShort {
+	if took > tooShort {
 		sweepAdopted()
 	}
 	current.ctx.end(nil)

@@ -28,7 +28,7 @@ type Task[A, R any] struct{ name string }
 // the ticket; a panic too, and then the process ends and is replaced, because nobody
 // knows what the panic left behind.
 func NewTask[A, R any](name string, f func(ctx context.Context, arg A) (R, error)) *Task[A, R] {
-	register(name, func(ctx context.Context, args proto.Payload) (proto.Payload, error) {
+	register(name, chunkOf(name, f), func(ctx context.Context, args proto.Payload) (proto.Payload, error) {
 		var arg A
 		left, err := proto.Unmarshal(args, &arg, proto.Limits{})
 		ipc.CloseFDs(left)
@@ -49,6 +49,37 @@ func NewTask[A, R any](name string, f func(ctx context.Context, arg A) (R, error
 	return &Task[A, R]{name: name}
 }
 
+// A chunkFunc runs a task with each of n elements; at is told which one begins, from 1.
+type chunkFunc func(ctx context.Context, args proto.Raw, n int, at func(int)) (proto.Payload, error)
+
+// chunkOf makes the chunk form of a task.
+func chunkOf[A, R any](name string, f func(ctx context.Context, arg A) (R, error)) chunkFunc {
+	return func(ctx context.Context, raw proto.Raw, n int, at func(int)) (proto.Payload, error) {
+		args := make([]A, min(n, len(raw))) // each has a byte at least
+		if err := proto.ParseArray(raw, args); err != nil {
+			return proto.Payload{}, &proto.Fault{Kind: proto.KindArguments, Text: fmt.Sprintf("%s: arguments: %v", name, err)}
+		}
+		results := make([]R, n)
+		var faults map[int]*proto.Fault
+		for i := range args {
+			at(i + 1)
+			var err error
+			if results[i], err = f(ctx, args[i]); err != nil {
+				if faults == nil {
+					faults = map[int]*proto.Fault{}
+				}
+				faults[i] = faultOf(err)
+			}
+		}
+		at(0)
+		b, err := proto.AppendChunk(make([]byte, 0, 16+4*n), results, faults)
+		if held, ok := errors.AsType[*proto.ItemHandleError](err); ok {
+			ipc.CloseFDs(held.FDs)
+		}
+		return proto.Payload{Bytes: b}, err
+	}
+}
+
 // Name returns the name.
 func (t *Task[A, R]) Name() string { return t.name }
 
@@ -57,22 +88,27 @@ type handler func(ctx context.Context, args proto.Payload) (proto.Payload, error
 
 var tasks struct {
 	sync.Mutex
-	byName map[string]handler
+	byName map[string]registered
 }
 
-func register(name string, h handler) {
+type registered struct {
+	run   handler
+	chunk chunkFunc
+}
+
+func register(name string, chunk chunkFunc, h handler) {
 	tasks.Lock()
 	defer tasks.Unlock()
 	if name == "" || len(name) > 255 {
 		panic(fmt.Sprintf("supervisor: a task's name has 1 to 255 bytes, found %q", name))
 	}
-	if tasks.byName[name] != nil {
+	if tasks.byName[name].run != nil {
 		panic(fmt.Sprintf("supervisor: task %q is registered twice", name))
 	}
 	if tasks.byName == nil {
-		tasks.byName = make(map[string]handler)
+		tasks.byName = make(map[string]registered)
 	}
-	tasks.byName[name] = h
+	tasks.byName[name] = registered{h, chunk}
 }
 
 func taskNames() []string {
@@ -81,7 +117,7 @@ func taskNames() []string {
 	return slices.Sorted(maps.Keys(tasks.byName))
 }
 
-func taskNamed(name string) handler {
+func taskNamed(name string) registered {
 	tasks.Lock()
 	defer tasks.Unlock()
 	return tasks.byName[name]
@@ -132,8 +168,8 @@ func (t *Task[A, R]) Ticket(arg A, with ...Ticket) (Ticket, error) {
 }
 
 // Call is Submit, and waits for the result. The error is that of [Result.Err].
-func (t *Task[A, R]) Call(ctx context.Context, pool *Pool, arg A) (R, error) {
-	f, err := t.Submit(ctx, pool, arg)
+func (t *Task[A, R]) Call(ctx context.Context, pool *Pool, arg A, with ...Ticket) (R, error) {
+	f, err := t.Submit(ctx, pool, arg, with...)
 	if err != nil {
 		var zero R
 		return zero, err

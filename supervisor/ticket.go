@@ -19,6 +19,8 @@ type Ticket struct {
 	Backoff  time.Duration // before the second attempt, and twice as much before each further one; 0: at once, by the same place
 	Priority int           // those of a higher one begin first; among equals, the older one
 	At       time.Time     // it begins then at the earliest; zero is now. While it waits it takes room in the backlog
+
+	chunk int // elements that Args, an array, are the arguments of; 0: they are one argument
 }
 
 // An Outcome says in a word what became of a ticket.
@@ -59,6 +61,7 @@ type WorkerDiedError struct {
 	PID        int    // of the process that died
 	Ticket     string // that it had
 	Attempt    int
+	Element    int // of a Map, from 1, if the ticket had several of them and it is known which one was under way
 	Exit       Exit
 	PeakMemory uint64   // in bytes, as the process last wrote it itself; 0: unknown
 	Stderr     []string // see [Process.StderrTail]
