@@ -17,10 +17,16 @@ func init() {
 	helpers["patient queuer"] = func(c *Conn) error {
 		shm.SetRelook(time.Hour, time.Hour)
 		return queuerWith(c, func(o queueOrder) (a queueAnswer, ok bool) {
-			if ok = o.Do == "stop at"; ok {
+			switch o.Do {
+			case "stop at":
 				shm.Arm(shm.Point(o.N), int(o.Value.(int64)), syscall.SIGSTOP, nil)
+			case "stop at one and then": // the first time at each
+				then := shm.Point(o.Value.(int64))
+				shm.Arm(shm.Point(o.N), 1, syscall.SIGSTOP, func() { shm.Arm(then, 1, syscall.SIGSTOP, nil) })
+			default:
+				return a, false
 			}
-			return a, ok
+			return a, true
 		})
 	}
 }
@@ -85,5 +91,49 @@ func TestPointQueueChangesWhileTheFirstLeaves(t *testing.T) {
 				p.kill()
 			}
 		})
+	}
+}
+
+// The first in line has waited for so long that others let it go before them. It is held
+// up between a look, in vain, and its sleep. One who was woken in its place finds room
+// that is not for it, and sleeps again: that must not let the first one think that
+// whatever has changed since its look was seen to.
+func TestPointQueueRoomForTheFirst(t *testing.T) {
+	checkLeaks(t)
+	q := newTestQueue[any](t, QueueOptions{Items: 1})
+	mustPut[any](t, q, "a")
+	first, second := start(t, "patient queuer"), start(t, "patient queuer")
+	stopped := func(c *child) {
+		t.Helper()
+		until(t, "a process is stopped", (&play{t: t, target: c}).stopped)
+	}
+	// The first draws its number before the second, and stands in line after it.
+	first.send(q, queueOrder{Do: "stop at one and then", N: int(shm.PointWaitHasOrder), Value: int(shm.PointReleaseAfterCAS)})
+	first.answers(nil, nil)
+	first.order("put", "first")
+	stopped(first)
+	long := time.After(20 * time.Millisecond)
+	second.send(q, queueOrder{Do: "stop at", N: int(shm.PointSleepBefore), Value: 1})
+	second.answers(nil, nil)
+	second.order("put", "second")
+	stopped(second)
+
+	mustGet[any](t, q, "a") // wakes the second
+	if err := q.TryPut("b"); err != nil {
+		t.Fatal(err)
+	}
+	<-long
+	first.signal(sigcont)
+	stopped(first) // it has found the queue full
+	mustGet[any](t, q, "b")
+	second.signal(sigcont)
+	asleep(t, second, first.cmd.Process.Pid)
+	first.signal(sigcont)
+	mustGet[any](t, q, "first")
+	mustGet[any](t, q, "second")
+	for _, p := range []*child{first, second} {
+		p.answers(nil, nil)
+		p.Close()
+		p.kill()
 	}
 }

@@ -108,11 +108,13 @@ type putter struct {
 	items []Item
 	done  int
 	waits time.Time // since when, if it stands in line
+	told  bool      // the flag was set before it last tried
 }
 
 // try appends as many as it can, and succeeds when it has appended all.
 func (p *putter) try(me int) (bool, error) {
 	x := p.x
+	p.told = x.putFlag.Load() == 1
 	if x.keep && x.front.word.Load()&flagDied != 0 {
 		x.reclaim(p.ctx, me)
 	}
@@ -261,7 +263,9 @@ func (x *Queue) publish(from, to end) error {
 	return nil
 }
 
-func (p *putter) ready(int) bool { return asleep(p.x.putFlag) }
+// ready: another one may have set the flag since the last try, and found room that was not
+// for it.
+func (p *putter) ready(int) bool { return asleep(p.x.putFlag) && p.told }
 
 // depends: what a dead getter was about to take is still there, and makes no room. Who died
 // finishing an item may have made some; see reclaim.
