@@ -355,7 +355,7 @@ func (p *place) decide(t *Pending, v sequel) bool {
 		p.close(t)
 		return true
 	case v == isAgain && t.ticket.Backoff > 0:
-		p.notes = append(p.notes, retryNote(t))
+		p.retried(t)
 		now := time.Now()
 		t.ticket.At, t.place = now.Add(t.retryAfter()), nil
 		p.pool.atPlaces--
@@ -363,11 +363,17 @@ func (p *place) decide(t *Pending, v sequel) bool {
 		p.pool.alarm()
 		return false
 	case v == isAgain:
-		p.notes = append(p.notes, retryNote(t))
+		p.retried(t)
 	}
 	t.where = isHeld
 	p.held = append(p.held, t)
 	return false
+}
+
+// retried notes that a ticket is tried again.
+func (p *place) retried(t *Pending) {
+	p.pool.counts.Retried++
+	p.notes = append(p.notes, retryNote(t))
 }
 
 // close marks a ticket of the place as over.
@@ -377,6 +383,7 @@ func (p *place) close(t *Pending) {
 		return
 	}
 	p.answers++
+	p.pool.count(t.result.Outcome)
 	p.pool.atPlaces--
 	if p.pool.over() {
 		p.pool.wakePlaces()

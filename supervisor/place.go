@@ -163,6 +163,7 @@ func (p *place) fill() error {
 			level = hclog.Warn // the first of a row; the last is in the error
 		}
 		p.pool.log.Log(level, "worker did not become ready", "place", p.number, "error", err)
+		p.pool.emit(PoolEvent{Kind: PoolNoStart, Place: p.number, Err: err})
 		select {
 		case <-time.After(after):
 		case <-p.pool.terminated.Done():
@@ -176,11 +177,13 @@ func (p *place) seat(w *worker) {
 	pool := p.pool
 	pool.knows(w.hello)
 	pool.log.Debug("worker is ready", "place", p.number, "pid", w.proc.PID())
+	pool.emit(PoolEvent{Kind: PoolReady, Place: p.number, PID: w.proc.PID()})
 	pool.mu.Lock()
 	p.w, p.open, p.retire = w, !p.gone, ""
 	p.claims, p.epoch, p.lastID, p.given = w.hello.Has(proto.CapClaim) && w.hello.Has(proto.CapScoreboard), firstEpoch, w.lastID, 0
 	p.spentBefore = p.board.Word(proto.ScoreSpent).Load()
 	p.started++
+	pool.counts.Started++
 	p.pids = append(p.pids, w.proc.PID())
 	if len(p.pids) > 100 {
 		p.pids = slices.Clone(p.pids[1:])
@@ -390,8 +393,13 @@ func (p *place) relieve(w *worker) {
 	pool := p.pool
 	pool.mu.Lock()
 	why := p.retire
+	if why == "" {
+		why = "it has had its tickets"
+	}
+	pool.counts.Retired++
 	pool.mu.Unlock()
 	pool.log.Debug("worker is replaced", "place", p.number, "pid", w.proc.PID(), "because", why)
+	pool.emit(PoolEvent{Kind: PoolRetired, Place: p.number, PID: w.proc.PID(), Why: why})
 	w.stop(p, pool.opts.Grace)
 	p.vacate(w)
 }
@@ -418,6 +426,7 @@ func (p *place) bury(w *worker, d time.Duration) {
 	p.awaitWriter()
 	p.lastWords(w)
 	p.sweep(w)
+	pool.emit(PoolEvent{Kind: PoolDied, Place: p.number, PID: w.proc.PID(), Exit: exit})
 	if idle {
 		pool.log.Warn("worker died", "place", p.number, "pid", w.proc.PID(), "exit", exit.String())
 	}
@@ -426,6 +435,7 @@ func (p *place) bury(w *worker, d time.Duration) {
 		PeakMemory: peakOn(p.board, w.proc.PID()), Stderr: w.proc.StderrTail(),
 	}
 	pool.mu.Lock()
+	pool.counts.Died++
 	over := p.disown(w, e, itself)
 	p.vacateLocked()
 	notes := p.takeNotes()
@@ -590,18 +600,22 @@ func (p *place) takeNotes() notes {
 type notes []note
 
 type note struct {
-	text string
-	args []any
+	text  string
+	args  []any
+	event PoolEvent
 }
 
 func retryNote(t *Pending) note {
-	return note{"ticket is tried again", []any{
-		"ticket", t.ID(), "attempt", t.made, "of", t.attempts(), "error", t.result.Err,
-	}}
+	r := &t.result
+	return note{
+		"ticket is tried again", []any{"ticket", t.ID(), "attempt", t.made, "of", t.attempts(), "error", r.Err},
+		PoolEvent{Kind: PoolRetry, Place: r.Worker, PID: r.PID, Ticket: t.ID(), Err: r.Err},
+	}
 }
 
 func (n notes) tell(p *Pool) {
 	for _, note := range n {
+		p.emit(note.event)
 		p.log.Info(note.text, note.args...)
 	}
 }

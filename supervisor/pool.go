@@ -61,6 +61,11 @@ type PoolOptions struct {
 	// package did not start is killed too.
 	Subreaper bool
 
+	// Events gets what happens to processes, and to tickets when they are tried again. The pool never waits for it (as
+	// signal.Notify does not): its capacity is how many may wait, and what finds no room is counted in
+	// PoolEvent.Dropped. The pool does not close it: PoolEnded is the last. nil: nobody is told.
+	Events chan<- PoolEvent
+
 	restart restartPolicy
 }
 
@@ -141,7 +146,10 @@ type Pool struct {
 	finished bool              // finish is called
 	changed  chan struct{}     // closed when a place has another process; nil if nobody waits
 	tasks    []string
-	chunks   bool // all workers run chunks, as the first has said
+	fine     uint64        // tickets that are over and ok
+	counts   PoolState     // the rest of what State tells and is not known otherwise
+	dropped  atomic.Uint64 // events
+	chunks   bool          // all workers run chunks, as the first has said
 }
 
 // A submitter waits for room in the backlog.
@@ -238,6 +246,7 @@ func (p *Pool) finish() {
 	p.abandon()
 	closePayload(p.opts.Initializer.Args)
 	closePayload(p.opts.Finalizer.Args)
+	p.emit(PoolEvent{Kind: PoolEnded})
 	close(p.ended)
 }
 
@@ -501,6 +510,7 @@ func (p *Pool) cancel(t *Pending, cause error) {
 		t.where = isOver
 		p.backlog.drop(t, was)
 		t.cancelledEarly(OutcomeCancelled, notBegun(cause))
+		p.count(t.result.Outcome)
 		p.admit()
 		idle := p.over()
 		p.mu.Unlock()
@@ -587,6 +597,7 @@ func (p *Pool) shut(flush bool, cause error) {
 	for _, t := range left {
 		t.where = isOver
 		t.cancelledEarly(outcome, notBegun(cause))
+		p.count(t.result.Outcome)
 	}
 	last := p.isLast()
 	p.mu.Unlock()
@@ -603,6 +614,7 @@ func (p *Pool) shut(flush bool, cause error) {
 func (p *Pool) fail(err error) {
 	if p.err.CompareAndSwap(nil, &err) {
 		p.log.Debug("pool fails", "error", err) // Join says so too
+		p.emit(PoolEvent{Kind: PoolFailed, Err: err})
 	}
 	p.end(err)
 }

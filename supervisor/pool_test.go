@@ -312,7 +312,7 @@ func TestPoolAttempts(t *testing.T) {
 
 func TestPoolTimeout(t *testing.T) {
 	o := testOptions(1)
-	o.Grace = 200 * time.Millisecond
+	o.Grace = time.Second
 	p := newTestPool(t, o)
 	f, _, _ := meet(t, p, Ticket{Timeout: 50 * time.Millisecond})
 	if r := result(t, f); r.Outcome != OutcomeTimeout || !errors.Is(r.Err, ErrTimeout) {

@@ -40,7 +40,7 @@ func (p *Pool) Status() []PlaceStatus {
 // snapshot returns the status of the place, with mu held.
 func (p *place) snapshot() PlaceStatus {
 	s := PlaceStatus{
-		Number: p.number, State: PlaceIdle, PIDs: slices.Clone(p.pids), Started: p.started, Done: p.answers,
+		Number: p.number, PIDs: slices.Clone(p.pids), Started: p.started, Done: p.answers,
 		Ahead: max(len(p.flight)-p.pool.slots(), 0),
 	}
 	switch {
@@ -49,17 +49,23 @@ func (p *place) snapshot() PlaceStatus {
 	case len(p.held) > 0:
 		s.Ticket = p.held[0].ID()
 	}
-	switch {
-	case p.ended:
-		s.State = PlaceEnded
+	if s.State = p.state(); p.w == nil || p.ended {
 		return s
-	case p.w == nil:
-		s.State = PlaceStarting
-		return s
-	case s.Ticket != "" || len(p.doomed) > 0:
-		s.State = PlaceBusy
 	}
 	s.PID = p.w.proc.PID()
 	s.Peak = peakOn(p.board, s.PID)
 	return s
+}
+
+// state tells what the place is doing, with mu held.
+func (p *place) state() PlaceState {
+	switch {
+	case p.ended:
+		return PlaceEnded
+	case p.w == nil:
+		return PlaceStarting
+	case len(p.flight) > 0 || len(p.held) > 0 || len(p.doomed) > 0:
+		return PlaceBusy
+	}
+	return PlaceIdle
 }
