@@ -1002,7 +1002,8 @@ func (p *play) meet(op string) {
 }
 
 // freed hears of c that it went on, or that the barrier is broken, since the target died
-// in it; if it died before it came, c waits, and if it is stopped as well.
+// in it; if it died before it came, c waits, and if it is stopped as well. It must have come
+// then: later it would be one too many.
 func (p *play) freed(c *child) {
 	p.t.Helper()
 	for end := time.Now().Add(deadline); time.Now().Before(end); {
@@ -1014,7 +1015,8 @@ func (p *play) freed(c *child) {
 			wantText(p.t, "the peer", answer, "place 0", "place 1", brokenText)
 			return
 		}
-		if p.stopped() || p.dead() && p.k.Barrier.Waiting() == 1 && !p.k.Barrier.Broken() {
+		if p.stopped() && slices.Contains(p.k.Barrier.x.Line(), c.cmd.Process.Pid) ||
+			p.dead() && p.k.Barrier.Waiting() == 1 && !p.k.Barrier.Broken() {
 			return // it is let go by the relief
 		}
 	}
