@@ -41,6 +41,12 @@ func NewEntry[A any](name string, f func(ctx context.Context, arg A) error) *Ent
 	return &Entry[A]{name: name}
 }
 
+// RemoteEntry names an entry of another program: that of Spec.Path registers it. If it does not, the process says so on stderr
+// and ends with status 100.
+//
+// A task of that program, or of this one, will do too: it runs once, and what it returns is dropped.
+func RemoteEntry[A any](name string) *Entry[A] { return &Entry[A]{name: name} }
+
 // Name returns the name.
 func (e *Entry[A]) Name() string { return e.name }
 

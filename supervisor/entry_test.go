@@ -339,3 +339,38 @@ func TestEntryIsTerminated(t *testing.T) {
 		}
 	}
 }
+
+var taskAsEntry = NewTask("test.entry.task", func(ctx context.Context, word string) (*ipc.Lock, error) {
+	info := TicketFrom(ctx)
+	if word == "fail" {
+		return nil, errors.New("no luck today")
+	}
+	fmt.Println(word, info.ID, info.Attempt, info.Grace)
+	return ipc.NewLock(ipc.LockOptions{})
+})
+
+// A task is an entry too, and a process tells of what it does not know.
+func TestRemoteEntry(t *testing.T) {
+	checkLeaks(t)
+	lines, c := lineChan()
+	how := Spec{Name: "teller", Grace: time.Minute, Stdout: Output{Lines: lines}, Stderr: Output{Tail: true}}
+	for _, test := range []struct {
+		entry, word, says, told string
+		status                  int
+	}{
+		{taskAsEntry.Name(), "well", "well teller 1 30s", "", 0},
+		{taskAsEntry.Name(), "fail", "", "teller: no luck today", 1},
+		{"test.no.such", "", "", `this program has none called "test.no.such"`, 100},
+	} {
+		p := startEntry(t, RemoteEntry[string](test.entry), test.word, how)
+		exit := ended(t, p)
+		if said := strings.Join(p.StderrTail(), "\n"); exit.Status() != test.status || !strings.Contains(said, test.told) {
+			t.Errorf("%s %s: %v, %q; want %d, %q", test.entry, test.word, exit, said, test.status, test.told)
+		}
+		if test.says != "" {
+			if line := receive(t, c, "a line"); line != test.says {
+				t.Errorf("printed %q, want %q", line, test.says)
+			}
+		}
+	}
+}

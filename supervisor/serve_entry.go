@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-185a7250/multiproc/ipc"
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
@@ -44,7 +45,21 @@ func serveEntry(p *parent) int {
 	}
 	go p.watch()
 	e.begin(what)
-	return e.run(entryNamed(what.Entry), args)
+	return e.run(e.handler(what.Entry), args)
+}
+
+// handler finds an entry, or makes one of a task.
+func (e *entryProcess) handler(name string) entryHandler {
+	if h := entryNamed(name); h != nil {
+		return h
+	}
+	task := taskNamed(name).run
+	return func(ctx context.Context, args proto.Payload) error {
+		ctx = context.WithValue(ctx, ticketKey{}, TicketInfo{ID: Current().Name, Attempt: 1, Attempts: 1, Grace: e.grace / 2})
+		result, err := task(ctx, args)
+		ipc.CloseFDs(result.FDs)
+		return err
+	}
 }
 
 // hearEntry waits for the one message of the parent. It does not return when there is no parent.
@@ -75,7 +90,7 @@ func readEntry(body []byte) (what proto.Entry, err error) {
 	if _, _, err := proto.Agree(what.Version, what.Version); err != nil {
 		return what, err
 	}
-	if entryNamed(what.Entry) == nil {
+	if entryNamed(what.Entry) == nil && taskNamed(what.Entry).run == nil {
 		return what, fmt.Errorf("this program has none called %q", what.Entry)
 	}
 	return what, nil
