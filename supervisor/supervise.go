@@ -31,6 +31,7 @@ func (s *Supervisor) loop() {
 			s.tree.end()
 		}
 	}
+	s.tree.end()
 	s.emit(ChildEvent{Kind: EventOver, Err: s.gaveUp})
 	s.publish()
 }
@@ -68,7 +69,7 @@ func (s *Supervisor) settle(now time.Time) {
 			c.asked = false
 			s.tell(&c.onReady, s.refusal(c))
 			s.tell(&c.onDown, nil)
-			if c.spec.Restart == Temporary {
+			if c.spec.Restart == Temporary && !s.tree.over() { // the last status tells of those who were there
 				s.tree.remove(c)
 				continue
 			}
@@ -163,7 +164,11 @@ func (s *Supervisor) ended(c *member, r report) {
 
 // decide asks the policy about a child that ended by itself.
 func (s *Supervisor) decide(c *member, r report) {
-	e := childEnd{rule: c.spec.Restart, exit: r.end.Exit, failed: r.end.Err != nil || c.ready.IsZero()}
+	rule := c.spec.Restart
+	if s.tree.draining {
+		rule = Temporary
+	}
+	e := childEnd{rule: rule, exit: r.end.Exit, failed: r.end.Err != nil || c.ready.IsZero()}
 	if !c.ready.IsZero() {
 		e.ran = r.at.Sub(c.ready)
 	}

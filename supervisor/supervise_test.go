@@ -145,6 +145,86 @@ func TestRestartRules(t *testing.T) {
 	})
 }
 
+// Drained, a Supervisor starts nobody any more, and ends with the last that ends by itself.
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTroupe(t)
+		s := tr.open(tr.options(OneForAll, "abc"))
+		tr.did("+a +b +c")
+		s.Drain()
+		tr.die("b", failedExit)
+		tr.die("a", Exit{})
+		tr.did("")
+		if got := states(s); got != "a finished, b finished, c running" || s.Status().Ending {
+			t.Error(got)
+		}
+		if err := s.StartChild(t.Context(), actorSpec("d")); !errors.Is(err, ErrSupervisorEnded) {
+			t.Error(err)
+		}
+		tr.die("c", Exit{})
+		if err := s.Join(t.Context()); err != nil || !s.Status().Ending {
+			t.Errorf("%v, %+v", err, s.Status())
+		}
+		s.Drain()
+	})
+}
+
+// Who waits for back-off, or is stopped for another's sake, does not come back. The end can be had sooner.
+func TestDrainMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTroupe(t)
+		tr.ends["c"] = time.Second
+		s := tr.open(tr.options(RestForOne, "abc"))
+		tr.die("b", failedExit)
+		tr.did("+a +b +c -c")
+		s.Drain()
+		tr.after(time.Minute, "")
+		if got := states(s); got != "a running, b terminated, c terminated" {
+			t.Error(got)
+		}
+		s.Terminate()
+		tr.did("-a")
+		if err := s.Join(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// With the last of its children a Supervisor ends, if that is asked for, and tells in the end of all.
+func TestEndWithLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTroupe(t)
+		o := tr.options(OneForOne, "abc")
+		o.EndWithLast = true
+		o.Children[0].Restart, o.Children[1].Restart = Transient, Temporary
+		s := tr.open(o)
+		tr.die("a", failedExit)
+		tr.die("b", failedExit)
+		tr.did("+a +b +c +a")
+		if err := s.TerminateChild(t.Context(), "c"); err != nil {
+			t.Error(err)
+		}
+		tr.did("-c")
+		tr.die("a", Exit{})
+		if err := s.Join(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := states(s); got != "a finished, c terminated" || s.Status().Restarts != 1 {
+			t.Errorf("%s, %+v", got, s.Status())
+		}
+		o = tr.options(OneForOne, "d")
+		o.EndWithLast, o.Children[0].Restart = true, Temporary
+		s = tr.open(o)
+		tr.die("d", failedExit)
+		if err := s.Join(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := states(s); got != "d finished" || s.Status().Children[0].Last.Exit != failedExit {
+			t.Errorf("%s, %+v", got, s.Status())
+		}
+	})
+}
+
 // Back-off: at once, 1 s, 2 s, 4 s, 8 s, 8 s; and from the beginning after a stable run. Meanwhile nobody else waits.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

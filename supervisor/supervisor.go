@@ -27,6 +27,10 @@ type SupervisorOptions struct {
 	// Children are started one after the other, each when the one before is ready.
 	Children []ChildSpec
 
+	// EndWithLast makes the Supervisor end when none of its children runs, or will be started again: each ended by itself, by
+	// its rule for good, or was terminated. (OTP's auto_shutdown.)
+	EndWithLast bool
+
 	// Events gets what happens. The Supervisor never waits for it (as signal.Notify does not): its capacity is how many may
 	// wait, and what finds no room is counted in ChildEvent.Dropped. The Supervisor does not close it: EventOver is the
 	// last, and Done is closed. nil: events are not wanted.
@@ -141,7 +145,7 @@ func NewSupervisor(ctx context.Context, o SupervisorOptions) (*Supervisor, error
 	}
 	s := &Supervisor{
 		opts: o, reports: make(chan report), calls: make(chan func()), done: make(chan struct{}),
-		tree: tree{strategy: o.Strategy},
+		tree: tree{strategy: o.Strategy, endsWithLast: o.EndWithLast},
 	}
 	s.stop, s.end = context.WithCancelCause(ctx)
 	s.killed, s.kill = context.WithCancel(context.Background())
@@ -191,6 +195,15 @@ func (s *Supervisor) Err() error {
 // Terminate ends the Supervisor: no child is started any more, and all are stopped in reverse start order, each within its own
 // grace. It does not wait; see Join.
 func (s *Supervisor) Terminate() { s.end(ErrSupervisorEnded) }
+
+// Drain makes the Supervisor start nobody any more, and end when those that run have ended by themselves. It does not wait; see
+// Join. Terminate and Kill cut it short.
+func (s *Supervisor) Drain() {
+	select {
+	case s.calls <- func() { s.tree.drain() }:
+	case <-s.done:
+	}
+}
 
 // Kill does so with no grace for anybody. It does not wait; see Join.
 func (s *Supervisor) Kill() {

@@ -79,7 +79,7 @@ func (s *Supervisor) request(ctx context.Context, what, id string, f func(answer
 	answer := make(chan error, 1)
 	call := func() {
 		err := ErrSupervisorEnded
-		if !s.tree.ending {
+		if !s.tree.ending && !s.tree.draining {
 			err = f(answer)
 		}
 		if err != nil {

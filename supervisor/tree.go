@@ -59,6 +59,9 @@ type tree struct {
 	strategy Strategy
 	children []*member
 	ending   bool
+
+	draining     bool // nobody is started any more
+	endsWithLast bool // the end has come when nobody runs, or will
 }
 
 // mayStop returns those whose processes can be told to end now. Where children depend on each other the last comes first, and
@@ -139,9 +142,22 @@ func (t *tree) end() {
 	}
 }
 
+// drain lets those run who do, and nobody be started.
+func (t *tree) drain() {
+	t.draining, t.endsWithLast = true, true
+	for _, c := range t.children {
+		if c.life == nil || c.recycle {
+			c.up = false
+		}
+	}
+}
+
 // over tells whether the end has come.
 func (t *tree) over() bool {
-	return t.ending && !slices.ContainsFunc(t.children, func(c *member) bool { return c.life != nil })
+	if !t.ending && !t.endsWithLast {
+		return false
+	}
+	return !slices.ContainsFunc(t.children, func(c *member) bool { return c.life != nil || c.up })
 }
 
 func (t *tree) find(id string) (*member, error) {
