@@ -41,32 +41,26 @@ func execute(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer)
 	begin := time.Now()
 	interrupts := listen(stderr, func() { scratch.remove() })
 	defer interrupts.stop()
-	pool, err := newPool(interrupts.context(ctx), o, job, screen, stderr)
+	begun, err := starter{o, job, objects, scratch.path, screen, newLogger(o, stderr)}.start(interrupts.context(ctx))
 	if err != nil {
 		sink.close()
-		if interrupts.seen() {
+		if _, wrong := errors.AsType[*JobError](err); !wrong && interrupts.seen() {
 			return exitInterrupted, errors.New("interrupted before any ticket began")
+		} else if wrong {
+			return exitUsage, err
 		}
-		return exitFailed, startError(o, err)
+		return exitFailed, err
 	}
-	interrupts.end(pool)
-	if err := job.CheckTasks(pool.Tasks()); err != nil {
-		pool.Terminate()
-		pool.Join(context.Background())
-		sink.close()
-		return exitUsage, err
-	}
+	interrupts.end(begun)
+	defer screen.whenBroken(begun.terminate)() // as SIGPIPE would
 
-	watch := watchDeadlocks(job, objects, pool, stderr)
+	watch := watchDeadlocks(job, objects, begun.pool, stderr)
 	defer watch.Stop()
-	run := run{pool: pool, job: job, objects: objects, scratch: scratch, records: make(chan Record)}
+	run := run{pool: begun.pool, job: job, objects: objects, scratch: scratch, records: make(chan Record)}
 	fed := make(chan error, 1)
 	go func() { fed <- run.feed() }()
-	err = run.collect(&summary, sink, screen.broken)
-	err = errors.Join(err, <-fed, pool.Close(), sink.close())
-	for _, place := range pool.Status() {
-		summary.Seat(place.Number, place.PIDs, place.Started)
-	}
+	err = run.collect(&summary, sink)
+	err = errors.Join(err, <-fed, begun.finish(&summary), sink.close())
 	summary.Elapsed = time.Since(begin)
 	summary.Interrupted = interrupts.seen()
 	err = errors.Join(err, report(screen, &summary))
@@ -84,18 +78,8 @@ func startError(o Options, err error) error {
 	return fmt.Errorf("-worker %s: %w", o.Worker, err)
 }
 
-func newPool(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer) (*supervisor.Pool, error) {
-	return supervisor.NewPool(ctx, supervisor.PoolOptions{
-		Workers: o.Workers,
-		Name:    job.Name,
-		Program: o.Worker,
-		Grace:   max(o.Grace, time.Millisecond), // 0 would be the pool's default
-		Stdout:  stdout,
-		Logger: hclog.New(&hclog.LoggerOptions{
-			Name: "master", Level: o.LogLevel, Output: stderr, DisableTime: true,
-		}),
-		Subreaper: true,
-	})
+func newLogger(o Options, stderr io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "master", Level: o.LogLevel, Output: stderr, DisableTime: true})
 }
 
 // A run is a job under way.
@@ -108,24 +92,16 @@ type run struct {
 }
 
 // collect counts and records results until the last has come. The error is the first of the results file.
-func (r *run) collect(summary *Summary, sink sink, broken <-chan struct{}) (err error) {
-	for {
-		select {
-		case <-broken:
-			broken = nil
-			r.pool.Terminate() // as SIGPIPE would
-		case rec, more := <-r.records:
-			if !more {
-				return err
-			}
-			summary.Add(rec)
-			if e := sink.write(rec); e != nil && err == nil {
-				// What cannot be recorded should not be done: begin no more.
-				err = e
-				r.pool.Drain()
-			}
+func (r *run) collect(summary *Summary, sink sink) (err error) {
+	for rec := range r.records {
+		summary.Add(rec)
+		if e := sink.write(rec); e != nil && err == nil {
+			// What cannot be recorded should not be done: begin no more.
+			err = e
+			r.pool.Drain()
 		}
 	}
+	return err
 }
 
 // feed submits the tickets of the job one after another. The pool's backlog is bounded, so that no more of them exist at a time.

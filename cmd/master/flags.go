@@ -34,7 +34,7 @@ func (e *UsageError) Error() string { return e.Text }
 
 func usageError(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
 
-const usage = `master runs the tickets of a job file in worker processes.
+const usage = `master runs the processes and the tickets of a job file, these in worker processes.
 
     master -workers 4 -job tickets.json
 
@@ -54,6 +54,9 @@ Flags:
 A job file:
     {
       "shared": {"mutex": {"kind": "lock"}},
+      "processes": [
+        {"name": "web", "command": ["python3", "-m", "http.server"], "daemon": true, "restart": "permanent"}
+      ],
       "tickets": [
         {"id": "hello", "task": "exec", "args": {"command": ["echo", "hello"]}, "timeout": "30s", "attempts": 2},
         {"task": "sleep", "repeat": 5, "args": {"for": "200ms"}},
@@ -62,20 +65,25 @@ A job file:
       ]
     }
 
+Tickets: id, task, args, repeat, attempts, timeout, backoff, delay, priority.
+
+Processes: name; command, or task or entry and args; count, daemon, restart (permanent, transient, temporary), env, dir. They begin
+before the tickets. Daemons are told to end after the last ticket, the others are awaited.
+
 Shared kinds: lock {handoff}, rlock, semaphore and bounded_semaphore {permits, handoff}, event, condition, barrier {parties},
 value {type, value}, array {type, size or values}, memory {size}, queue {size, bytes}, joinable_queue {size, bytes, redeliver},
 file {path}. Types are "int" and "float"; the path "-" is the master's standard output.
 
-Tickets that wait for each other's locks are reported; with "deadlock": "fail" one of them fails, so that the others go on.
+Tickets and processes that wait for each other's locks are reported; with "deadlock": "fail" one of them fails, so that the others go on.
 
 Tasks: exec, print, sleep, tickets.buy; lock.exec, semaphore.exec; queue.put, queue.get, queue.exec, queue.close, queue.join; event.set,
 event.clear, event.wait; barrier.wait; condition.wait; value.get, value.set, value.add; array.get, array.set, array.add;
-memory.read, memory.write. README.md has their arguments, and scripts/jobs a job for each. Tickets that wait for each other
-need a worker each.
+memory.read, memory.write. scripts/jobs/README.md has their arguments, and jobs to try. Tickets that wait for each other need a
+worker each.
 
 Ctrl-C once finishes what runs and starts nothing more; twice tells running tickets to end; three times kills.
 
-Exit status: 0 all tickets succeeded, 1 some failed, 2 bad usage or job file, 130 interrupted.
+Exit status: 0 all succeeded, 1 tickets or processes failed, 2 bad usage or job file, 130 interrupted.
 `
 
 // printUsage writes what -h shows.

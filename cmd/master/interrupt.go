@@ -9,8 +9,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/seed-185a7250/multiproc/supervisor"
 )
 
 // Interrupts are what Ctrl-C does, once, twice and three times. Workers are in process groups of their own, so that only the master
@@ -27,8 +25,8 @@ type interrupts struct {
 	cancel  context.CancelFunc
 
 	mu   sync.Mutex
-	step int // how far it has come: 0 to 3
-	pool *supervisor.Pool
+	step int    // how far it has come: 0 to 3
+	what *begun // nil at first
 
 	force sync.Once
 }
@@ -71,11 +69,11 @@ func (i *interrupts) context(ctx context.Context) context.Context {
 	return ctx
 }
 
-// end names the pool that interrupts are to end.
-func (i *interrupts) end(pool *supervisor.Pool) {
+// end names what interrupts are to end.
+func (i *interrupts) end(what *begun) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.pool = pool
+	i.what = what
 	if i.step > 0 {
 		i.act()
 	}
@@ -95,7 +93,7 @@ func (i *interrupts) hear(s os.Signal) {
 		i.step = 1
 	}
 	i.step = min(i.step+1, 3)
-	if i.pool == nil {
+	if i.what == nil {
 		i.cancel()
 		return
 	}
@@ -110,25 +108,20 @@ const byForce = 2 * time.Second
 func (i *interrupts) act() {
 	switch i.step {
 	case 1:
-		running := 0
-		for _, place := range i.pool.Status() {
-			if place.State == supervisor.PlaceBusy {
-				running++
-			}
-		}
-		i.pool.Drain()
-		i.say("finishing %s, starting no more; Ctrl-C again ends what runs", count(running, "running ticket"))
+		running := i.what.running()
+		i.what.drain()
+		i.say("finishing %s, starting no more; Ctrl-C again ends what runs", running)
 	case 2:
-		i.pool.Terminate()
-		i.say("telling running tickets to end; Ctrl-C again kills them")
+		i.what.terminate()
+		i.say("telling %s to end; Ctrl-C again kills them", i.what.called("running tickets"))
 	case 3:
-		i.pool.Kill()
+		i.what.kill()
 		i.force.Do(func() {
 			time.AfterFunc(byForce, func() {
 				i.last()
 				os.Exit(exitInterrupted)
 			})
-			i.say("killing all workers")
+			i.say("killing all %s", i.what.called("workers"))
 		})
 	}
 }

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// A Job is what a job file says: shared objects and tickets. Nothing in it changes after reading.
+// A Job is what a job file says: shared objects, processes and tickets. Nothing in it changes after reading.
 type Job struct {
-	Name    string
-	Shared  []Shared // in file order
-	Entries []Entry  // in file order; see Tickets
+	Name      string
+	Shared    []Shared  // in file order
+	Processes []Process // in file order
+	Entries   []Entry   // in file order; see Tickets
 
 	Deadlock string // deadlockReport, deadlockFail, or "" for the first
 
@@ -45,15 +46,20 @@ type Entry struct {
 	Delay    time.Duration // from its submission to its first attempt, at least
 	Priority int           // those of a higher one begin first
 
+	series
+	taskOff int // where its task stands
+}
+
+// A series is the ids of what a job file says once for several: of tickets by "repeat", of processes by "count".
+type series struct {
 	base    string // the id, or what stands before "-1", "-2" …
 	single  bool   // the id is the base itself
 	unnamed bool   // the file gives no id; the base is the task
-	first   int    // number of the first ticket when not single
+	first   int    // number of the first when not single
 	repeat  int    // how many, at least 1
 
-	off     int // where it stands
-	idOff   int // where its id stands, or off
-	taskOff int // where its task stands
+	off   int // where it stands
+	idOff int // where its id stands, or off
 }
 
 // A Ticket is one unit of work, as the pool takes it.
@@ -108,22 +114,30 @@ func (e *Entry) ticket(i int) Ticket {
 	}
 }
 
-// id is the name of the i-th ticket of an entry, from 0.
-func (e *Entry) id(i int) string {
-	if e.single {
-		return e.base
+// id is the i-th, from 0.
+func (s *series) id(i int) string {
+	if s.single {
+		return s.base
 	}
-	return e.base + "-" + strconv.Itoa(e.first+i)
+	return s.base + "-" + strconv.Itoa(s.first+i)
 }
 
 // CheckTasks refuses tasks that the worker program does not know. It is asked after the first worker said hello, before
 // any ticket runs; the error is a *JobError.
 func (j *Job) CheckTasks(known []string) error {
 	src := &source{file: j.src.file, text: j.src.text}
-	for _, e := range j.Entries {
-		if !slices.Contains(known, e.Task) {
-			src.problem(e.taskOff, "unknown task %s; expected %s%s", quote(e.Task), oneOf(known), didYouMean(e.Task, known))
+	check := func(task string, off int) {
+		if !slices.Contains(known, task) {
+			src.problem(off, "unknown task %s; expected %s%s", quote(task), oneOf(known), didYouMean(task, known))
 		}
+	}
+	for _, p := range j.Processes {
+		if p.Task != "" {
+			check(p.Task, p.taskOff)
+		}
+	}
+	for _, e := range j.Entries {
+		check(e.Task, e.taskOff)
 	}
 	return src.err()
 }

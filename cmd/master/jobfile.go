@@ -77,10 +77,10 @@ func ReadJob(file string, text []byte) (*Job, error) {
 	}
 	r := &jobReader{src: src, job: &Job{src: src, Name: defaultName(file)}, numbered: map[string]int{}}
 	if r.object(root, "the job") {
-		readFields(r, root, "the job", jobFields, r.job)
+		readFields(r, root, "the job", jobFieldsFor(root), r.job)
 	}
 	r.checkRefs()
-	checkIDs(src, r.job.Entries)
+	r.checkIDs()
 	if err := src.err(); err != nil {
 		return nil, err
 	}
@@ -113,11 +113,22 @@ type field[T any] struct {
 	read func(*jobReader, *node, *T)
 }
 
+// ticketsField is missed only where there are no processes either.
+var ticketsField = field[Job]{"tickets", "a list of tickets", (*jobReader).tickets}
+
+func jobFieldsFor(root *node) []field[Job] {
+	tickets := ticketsField
+	if root.find("processes") != nil {
+		tickets.must = ""
+	}
+	return append(slices.Clone(jobFields), tickets)
+}
+
 var jobFields = []field[Job]{
 	{"name", "", func(r *jobReader, n *node, j *Job) { j.Name = r.name(n, "name") }},
 	{"shared", "", (*jobReader).shared},
 	{"deadlock", "", (*jobReader).deadlock},
-	{"tickets", "a list of tickets", (*jobReader).tickets},
+	{"processes", "", (*jobReader).processes},
 }
 
 var ticketFields = []field[Entry]{
@@ -134,6 +145,19 @@ var ticketFields = []field[Entry]{
 	{"priority", "", func(r *jobReader, n *node, e *Entry) {
 		e.Priority, _ = r.whole(n, "priority", math.MinInt32, math.MaxInt32, "")
 	}},
+}
+
+// checkIDs refuses two tickets, or two processes, of one name.
+func (r *jobReader) checkIDs() {
+	var tickets, processes []*series
+	for i := range r.job.Entries {
+		tickets = append(tickets, &r.job.Entries[i].series)
+	}
+	for i := range r.job.Processes {
+		processes = append(processes, &r.job.Processes[i].series)
+	}
+	checkIDs(r.src, "id", tickets)
+	checkIDs(r.src, "name", processes)
 }
 
 // kindField is the key that every shared object has; it is read before the others, which depend on it.
@@ -235,7 +259,7 @@ func (r *jobReader) tickets(n *node, j *Job) {
 
 // ticket reads one entry of the list. It is refused as a whole when nothing can be said about its id.
 func (r *jobReader) ticket(n *node) (Entry, bool) {
-	e := Entry{Args: map[string]any{}, Attempts: 1, first: 1, repeat: 1, off: n.off, idOff: n.off}
+	e := Entry{Args: map[string]any{}, Attempts: 1, series: series{first: 1, repeat: 1, off: n.off, idOff: n.off}}
 	if !r.object(n, "ticket") {
 		return e, false
 	}

@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// A span is the ids of one entry: base-from … base-to, or the base alone as the number -1.
+// A span is the ids of one series: base-from … base-to, or the base alone as the number -1.
 type span struct {
 	base     string
 	from, to int
-	entry    *Entry
+	series   *series
 }
 
-// checkIDs refuses two tickets with one id, also when only a repeat makes them. Ids are compared as spans of numbers, so that a
-// repeat of a million is not written out.
-func checkIDs(src *source, entries []Entry) {
-	spans := make([]span, len(entries))
-	for i := range entries {
-		spans[i] = spanOf(&entries[i])
+// checkIDs refuses two things with one id, also when only a repeat makes them. Ids are compared as spans of numbers, so that a
+// repeat of a million is not written out. what is the key of an id in the job file.
+func checkIDs(src *source, what string, all []*series) {
+	spans := make([]span, len(all))
+	for i, s := range all {
+		spans[i] = spanOf(s)
 	}
 	slices.SortStableFunc(spans, func(a, b span) int {
 		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.from, b.from))
@@ -27,7 +27,7 @@ func checkIDs(src *source, entries []Entry) {
 	var last span // of those with the same base, the one that reaches farthest
 	for i, s := range spans {
 		if i > 0 && s.base == last.base && s.from <= last.to {
-			sameID(src, s.from, s.entry, last.entry)
+			sameID(src, what, s.from, s.series, last.series)
 		}
 		if i == 0 || s.base != last.base || s.to > last.to {
 			last = s
@@ -35,12 +35,12 @@ func checkIDs(src *source, entries []Entry) {
 	}
 }
 
-func spanOf(e *Entry) span {
-	if !e.single {
-		return span{e.base, e.first, e.first + e.repeat - 1, e}
+func spanOf(s *series) span {
+	if !s.single {
+		return span{s.base, s.first, s.first + s.repeat - 1, s}
 	}
-	base, n := splitID(e.base)
-	return span{base, n, n, e}
+	base, n := splitID(s.base)
+	return span{base, n, n, s}
 }
 
 // splitID takes nap-3 apart. Ids that no repeat makes, such as nap or nap-03, are returned whole with -1.
@@ -56,8 +56,8 @@ func splitID(id string) (base string, n int) {
 	return id[:i], n
 }
 
-// sameID notes at the later of two entries that both have a ticket with the same id.
-func sameID(src *source, number int, a, b *Entry) {
+// sameID notes at the later of two series that both have something with the same id.
+func sameID(src *source, what string, number int, a, b *series) {
 	if a.off < b.off {
 		a, b = b, a
 	}
@@ -69,5 +69,5 @@ func sameID(src *source, number int, a, b *Entry) {
 		src.problem(a.idOff, "ticket without id would be %s again; the first is at %s; expected an id", quote(id), place(b.idOff))
 		return
 	}
-	src.problem(a.idOff, "id %s again; the first is at %s", quote(id), place(b.idOff))
+	src.problem(a.idOff, "%s %s again; the first is at %s", what, quote(id), place(b.idOff))
 }

@@ -24,7 +24,7 @@ func TestCommandRefuses(t *testing.T) {
 
 // What is asked for goes to standard output.
 func TestCommandTells(t *testing.T) {
-	for args, want := range map[string]string{"-h": "master runs the tickets", "-version": "master "} {
+	for args, want := range map[string]string{"-h": "master runs the processes", "-version": "master "} {
 		var out, errs bytes.Buffer
 		status := command(t.Context(), []string{args}, nil, &out, &errs)
 		if status != exitOK || !strings.HasPrefix(out.String(), want) || errs.Len() > 0 {

@@ -15,9 +15,13 @@ import (
 func report(w io.Writer, s *Summary) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "\n%s: %s\n\n", s.Job, headline(s))
-	outcomeTable(&b, s)
-	workerTable(&b, s)
+	if s.Tickets > 0 || len(s.Processes) == 0 {
+		outcomeTable(&b, s)
+		workerTable(&b, s)
+	}
+	processTable(&b, s)
 	failedTickets(&b, s)
+	failedProcesses(&b, s)
 	if s.Results != "" {
 		fmt.Fprintf(&b, "\nresults: %s\n", s.Results)
 	}
@@ -27,6 +31,9 @@ func report(w io.Writer, s *Summary) error {
 
 // headline is the whole report for who reads one line: `20 tickets in 1.53 s, all ok`.
 func headline(s *Summary) string {
+	if s.Tickets == 0 && len(s.Processes) > 0 {
+		return interruptedText(s) + countProcesses(len(s.Processes)) + " in " + wall(s.Elapsed) + processesText(s)
+	}
 	text := fmt.Sprintf("%s in %s", count(s.Tickets, "ticket"), wall(s.Elapsed))
 	ok, cancelled := s.Outcomes[outcomeOK], s.Outcomes[outcomeCancelled]
 	switch {
@@ -49,10 +56,24 @@ func headline(s *Summary) string {
 			}
 		}
 	}
-	if s.Interrupted {
-		text = "interrupted; " + text
+	if len(s.Processes) > 0 {
+		text += "; " + countProcesses(len(s.Processes)) + processesText(s)
 	}
-	return text
+	return interruptedText(s) + text
+}
+
+func interruptedText(s *Summary) string {
+	if s.Interrupted {
+		return "interrupted; "
+	}
+	return ""
+}
+
+func processesText(s *Summary) string {
+	if n := s.FailedProcesses(); n > 0 {
+		return fmt.Sprintf(", %d failed", n)
+	}
+	return ", all ok"
 }
 
 // outcomeTable counts tickets per outcome; outcomes that did not occur are left out.

@@ -107,6 +107,11 @@ func (j *Job) scratchPaths() []string {
 			}
 		}
 	}
+	for _, p := range j.Processes {
+		walk(p.Args)
+		walk(p.Command)
+		walk(p.Env)
+	}
 	for _, e := range j.Entries {
 		walk(e.Args)
 	}

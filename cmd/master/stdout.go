@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 )
 
 // A screen is the standard output of a job. Whoever read it may go away (`master … | head`): writing fails from then on, and broken
@@ -12,14 +13,34 @@ import (
 // leave its directory behind; see interrupts.)
 type screen struct {
 	w      io.Writer
+	mu     sync.Mutex
 	err    error
 	broken chan struct{}
 }
 
 func newScreen(w io.Writer) *screen { return &screen{w: w, broken: make(chan struct{})} }
 
-// Write is called by one goroutine at a time.
+// whenBroken calls do when the reader has gone. It is given up, and not running, when stop returns.
+func (s *screen) whenBroken(do func()) (stop func()) {
+	over, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		select {
+		case <-s.broken:
+			do()
+		case <-over:
+		}
+	}()
+	return func() {
+		close(over)
+		<-gone
+	}
+}
+
+// Write writes b whole. Any number of goroutines may call it.
 func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.err != nil {
 		return 0, s.err
 	}

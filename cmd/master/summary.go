@@ -16,6 +16,7 @@ type Summary struct {
 	Elapsed     time.Duration // wall time, from before the first worker to after the last
 	Interrupted bool          // by a signal; then tickets may be missing
 	Results     string        // the results file, or ""
+	Processes   []ProcessSummary
 
 	Outcomes map[string]int // tickets by outcome
 	NotBegun int            // of those cancelled, how many had not begun
@@ -32,6 +33,28 @@ type WorkerSummary struct {
 	Started int           // how many there were
 	Tickets int           // whose result came from here
 	Busy    time.Duration // with the last attempts of these tickets
+}
+
+// A ProcessSummary is one process of the job, and how it ended.
+type ProcessSummary struct {
+	Name     string
+	PID      int // of the last; 0: there was none
+	Restarts int
+	Ended    string   // "exit status 3", "signal: killed"; or why it could not be started
+	Told     bool     // to end
+	Failed   bool     // it was not told to, and should not have
+	GaveUp   bool     // it was started again too often
+	Stderr   []string // its last lines
+}
+
+// FailedProcesses is how many of them should not have ended as they did.
+func (s *Summary) FailedProcesses() (n int) {
+	for _, p := range s.Processes {
+		if p.Failed {
+			n++
+		}
+	}
+	return n
 }
 
 // Seat notes which processes a place has had, as the pool tells.
@@ -97,7 +120,7 @@ func (s *Summary) ExitStatus() int {
 	switch {
 	case s.Interrupted:
 		return exitInterrupted
-	case s.Outcomes[outcomeOK] < s.Tickets:
+	case s.Outcomes[outcomeOK] < s.Tickets, s.FailedProcesses() > 0:
 		return exitFailed
 	}
 	return exitOK
