@@ -72,6 +72,8 @@ func TestChaos(t *testing.T) {
 	all.Go(func() { c.every(storm, 20*time.Millisecond, c.kill) })
 	all.Go(func() { c.every(storm, time.Millisecond, func() { c.stop(storm) }) })
 	all.Go(func() { c.every(storm, 100*time.Millisecond, c.look) })
+	all.Go(func() { c.every(storm, 250*time.Millisecond, func() { c.resize(storm, 1+rand.IntN(16)) }) })
+	all.Go(func() { c.every(storm, 300*time.Millisecond, func() { c.roll(storm) }) })
 	under := make(chan *chaosTicket, 1024)
 	all.Go(func() {
 		defer calm()
@@ -144,7 +146,7 @@ func (c *chaos) collect(ctx context.Context, under <-chan *chaosTicket) {
 
 // victim is the process of a random place.
 func (c *chaos) victim() *Process {
-	places := c.pool.Status()
+	places := c.pool.Status() // never none
 	pid := places[rand.IntN(len(places))].PID
 	for _, p := range ActiveChildren() {
 		if p.PID() == pid {
@@ -172,6 +174,18 @@ func (c *chaos) stop(ctx context.Context) {
 	case <-time.After(rand.N(200 * time.Millisecond)):
 	case <-p.Done():
 	case <-ctx.Done():
+	}
+}
+
+func (c *chaos) resize(ctx context.Context, n int) {
+	if err := c.pool.Resize(ctx, n); err != nil && ctx.Err() == nil {
+		c.Errorf("resize to %d: %v", n, err)
+	}
+}
+
+func (c *chaos) roll(ctx context.Context) {
+	if err := c.pool.Roll(ctx); err != nil && ctx.Err() == nil {
+		c.Errorf("roll: %v", err)
 	}
 }
 

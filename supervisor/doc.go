@@ -5,7 +5,7 @@
 // one goroutine through its pidfd. It runs a command (a [Spec]), or an [Entry]: a function with a name, in a process of its
 // own, with an argument that may hold locks, queues and files. A [Task] is a function with a name, by which another process finds it. A [Pool]
 // is a number of worker places; each keeps itself filled with a process, takes a [Ticket] at a time, and keeps it
-// until there is one [Result]. A [Future] is what comes of a ticket, of a function that an [Executor] runs in this
+// until there is one [Result]. Short tickets it hands to its process ahead, and takes back what waits behind a long one. A [Future] is what comes of a ticket, of a function that an [Executor] runs in this
 // process, or of a [Group] of those; see [Gather], [Wait] and [AsCompleted].
 //
 // # The way of a ticket
@@ -17,7 +17,8 @@
 //
 //	accepted     by [Pool.Submit], which waits while the backlog is full: that is the back-pressure
 //	waiting      in the master, not in a pipe: it can be cancelled at once
-//	taken        by one place; it never changes hands after that
+//	handed over  by one place to its process, perhaps behind others; until it has begun it can be taken back
+//	begun        it never changes hands after that: the process has claimed it in the page that it shares with the master
 //	under way    one request on the place's own socket pair, shared with nobody
 //	answered     value or fault; what a process has written before its death counts
 //	died         the process ended without an answer: an attempt is over, another process is started
@@ -90,6 +91,9 @@
 //	threading.Timer, call_later       SubmitAfter, SubmitAt; Ticket.At
 //	RemoteTraceback                   proto.Fault: Kind, Text, Stack
 //	WorkerLostError, a hang           WorkerDiedError: which, how, and its last words
+//	pool.imap(f, xs), imap_unordered  Task.Map, Task.MapUnordered, over any iterator
+//	initializer, maxtasksperchild     PoolOptions.Initializer, MaxTickets
+//	callback, error_callback          Future.OnResult, Future.OnError
 //	pool.close(); pool.join()         Pool.Close
 //	pool.terminate()                  Pool.Terminate, then Pool.Join
 //
@@ -99,7 +103,8 @@
 //
 // # Limits
 //
-// Linux 5.4 or later. One ticket at a time in a worker. An argument or a result has 64 MiB at most. Starts happen
+// Linux 5.4 or later. One ticket at a time in a worker, unless PoolOptions.Slots says otherwise. A task runs in the goroutine that
+// reads what the master says: one that locks its thread (runtime.LockOSThread) has to unlock it. An argument or a result has 64 MiB at most. Starts happen
 // one after another, from one thread that lives as long as the process: the kernel's parent-death signal is bound to
 // it. A program that is SIGKILLed together with a worker in the same instant may leave that worker's descendants
 // behind. A master that is no subreaper (see [SetSubreaper]) does not find what double-forked away from a worker

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -99,6 +100,23 @@ func ExamplePool() {
 	// 4 <nil>
 	// 9 <nil>
 	// 16 <nil>
+}
+
+func ExampleTask_Map() {
+	ctx := context.Background()
+	pool, err := supervisor.NewPool(ctx, supervisor.PoolOptions{Workers: 2})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	for root, err := range sqrt.Map(ctx, pool, slices.Values([]int{49, 50, 64})) { // in order, an error in its place
+		fmt.Println(root, err)
+	}
+	// Output:
+	// 7 <nil>
+	// 0 50 is no square
+	// 8 <nil>
 }
 
 func ExampleTask_Call() {

@@ -433,6 +433,7 @@ func (p *place) giveBack(back []*Pending) (over []*Pending) {
 			p.close(t)
 			over = append(over, t)
 		} else {
+			t.place = nil
 			again = append(again, t)
 		}
 	}

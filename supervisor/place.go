@@ -134,8 +134,23 @@ func (p *place) filled() bool {
 // needed tells whether the place has or will have something to do.
 func (p *place) needed() bool {
 	p.pool.mu.Lock()
-	defer p.pool.mu.Unlock()
-	return len(p.held) > 0 || !p.gone && !p.pool.over()
+	var over []*Pending
+	if p.gone {
+		over = p.handOn()
+	}
+	needed := len(p.held) > 0 || !p.gone && !p.pool.over()
+	p.pool.dispatch() // unlocks
+	for _, t := range over {
+		t.finish()
+	}
+	return needed
+}
+
+// handOn gives the tickets between two attempts to other places. With mu held.
+func (p *place) handOn() (over []*Pending) {
+	over = p.giveBack(p.held)
+	p.held = nil
+	return over
 }
 
 // fill starts a process, again and again as the policy allows. Otherwise the pool
@@ -283,6 +298,9 @@ func (p *place) tend(w *worker) ending {
 		p.offer()
 	}
 	over = append(over, p.dropHeld()...)
+	if p.gone || p.retire != "" {
+		over = append(over, p.handOn()...)
+	}
 	var acts []func()
 	for _, t := range p.flight[:min(len(p.flight), pool.slots())] {
 		acts = append(acts, p.press(w, t, now)...)

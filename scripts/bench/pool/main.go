@@ -97,6 +97,7 @@ func must[T any](v T, err error) T {
 var measures = map[string]func(ctx context.Context, name string){
 	"noop":  noop,
 	"call":  call,
+	"map":   mapped,
 	"start": startTime,
 	"start1g": func(ctx context.Context, name string) {
 		ballast = touched(1 << 30)
@@ -158,6 +159,30 @@ func call(ctx context.Context, name string) {
 	fmt.Println(name+".p50", float64(times[trips/2])/1e3)
 	fmt.Println(name+".p99", float64(times[trips*99/100])/1e3)
 	check(p.Close())
+}
+
+// mapped tells how many integers go through two workers in a second, taken from an iterator and in order.
+func mapped(ctx context.Context, name string) {
+	p := open(ctx, 2)
+	through(ctx, p, span/8) // for warmth
+	fmt.Println(name, through(ctx, p, span))
+	check(p.Close())
+}
+
+// through maps integers for d, and returns the rate.
+func through(ctx context.Context, p *supervisor.Pool, d time.Duration) float64 {
+	n, t := 0, time.Now()
+	source := func(yield func(int) bool) {
+		for i := 0; (i&0xfff != 0 || time.Since(t) < d) && yield(i); i++ {
+		}
+	}
+	for v, err := range taskNoop.Map(ctx, p, source) {
+		if check(err); v != n {
+			check(fmt.Errorf("element %d has the result %d", n, v))
+		}
+		n++
+	}
+	return float64(n) / time.Since(t).Seconds()
 }
 
 // timed returns n durations, the shortest first.
