@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,9 +53,9 @@ func TestLaterIsCancelled(t *testing.T) {
 
 // submitted runs the tickets of a job file in one worker, and returns their results when all that wait have been submitted and
 // then has returned.
-func submitted(t *testing.T, text string, then func()) (all []supervisor.Result) {
+func submitted(t *testing.T, text string, out io.Writer, then func()) (all []supervisor.Result) {
 	t.Helper()
-	pool, err := supervisor.NewPool(t.Context(), supervisor.PoolOptions{Workers: 1})
+	pool, err := supervisor.NewPool(t.Context(), supervisor.PoolOptions{Workers: 1, Stdout: out})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,25 +82,23 @@ func submitted(t *testing.T, text string, then func()) (all []supervisor.Result)
 
 func TestPriority(t *testing.T) {
 	g := newGate(t)
+	var out stream
 	all := submitted(t, `{"tickets": [
 		{"id": "gate", "task": "exec", "args": {"command": ["sh", "-c", "read x < `+g.path+`"]}},
 		{"id": "low", "task": "print", "priority": -1, "args": {"lines": ["low"]}},
 		{"id": "usual", "task": "print", "repeat": 2, "args": {"lines": ["usual"]}},
 		{"id": "high", "task": "print", "priority": 7, "args": {"lines": ["high"]}}]}`,
-		func() { g.open(t, 1) })
-	slices.SortFunc(all, func(a, b supervisor.Result) int { return a.Started.Compare(b.Started) })
-	var order []string
-	for _, r := range all {
-		order = append(order, r.ID)
-	}
-	if want := []string{"gate", "high", "usual-1", "usual-2", "low"}; !slices.Equal(order, want) {
-		t.Errorf("order %v, want %v", order, want)
+		&out, func() { g.open(t, 1) })
+	pid := all[0].PID
+	want := fmt.Sprintf("high: pid %[1]d high\nusual-1: pid %[1]d usual\nusual-2: pid %[1]d usual\nlow: pid %[1]d low\n", pid)
+	if !poll(func() bool { return out.String() == want }) { // a line may be later than its result
+		t.Errorf("printed %q, want %q", &out, want)
 	}
 }
 
 func TestBackoff(t *testing.T) {
 	begin := time.Now()
-	r := submitted(t, `{"tickets": [{"task": "exec", "attempts": 3, "backoff": "50ms", "args": {"command": ["false"]}}]}`, func() {})[0]
+	r := submitted(t, `{"tickets": [{"task": "exec", "attempts": 3, "backoff": "50ms", "args": {"command": ["false"]}}]}`, io.Discard, func() {})[0]
 	if after := r.Started.Sub(begin); r.Attempts != 3 || after < 150*time.Millisecond {
 		t.Errorf("%d attempts, the last after %v; want 3, the last 50 + 100 ms after the first", r.Attempts, after)
 	}
