@@ -67,8 +67,8 @@ GOMAXPROCS=1 go test -count=1 -timeout 60m -run 'RandomKills' -v ./ipc
 load go test -count=1 -timeout 60m -run 'RandomKills' -v ./ipc
 
 step "every primitive: killed at every point, $few times"
-go test -tags killpoints -count=$few -timeout 60m -run "KilledAtEveryPoint|TestPoint" ./ipc
-GOMAXPROCS=1 go test -tags killpoints -count=$half -timeout 60m -run "KilledAtEveryPoint|TestPoint" ./ipc
+go test -tags killpoints -count=$few -timeout 180m -run "KilledAtEveryPoint|TestPoint" ./ipc
+GOMAXPROCS=1 go test -tags killpoints -count=$half -timeout 180m -run "KilledAtEveryPoint|TestPoint" ./ipc
 
 step "histories: $tenth of each kind, with kills and without"
 export MULTIPROC_ROUNDS=$tenth
