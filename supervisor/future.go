@@ -16,12 +16,12 @@ type Pending struct {
 	promise
 	pool   *Pool
 	ticket Ticket
-	number uint64      // of the ticket in its pool, from 1
-	detach func() bool // stops watching the context of Submit; nil if that has no end
+	number uint64 // of the ticket in its pool, from 1
 	result Result
 	fds    *heldFDs          // those of the result; nil if there are none
 	stop   func(cause error) // cancels what is no ticket
 
+	followed
 	attempt
 }
 
@@ -166,9 +166,6 @@ func (f *Future[R]) decode() {
 
 // finish sets the result, once, and lets go of what the ticket held.
 func (p *Pending) finish() {
-	if p.detach != nil {
-		p.detach()
-	}
 	closePayload(p.ticket.Args)
 	p.ticket.Args = proto.Payload{}
 	r := &p.result

@@ -379,6 +379,7 @@ func (p *place) retried(t *Pending) {
 // close marks a ticket of the place as over.
 func (p *place) close(t *Pending) {
 	t.where, t.place = isOver, nil
+	p.pool.unfollow(t)
 	if t.number == 0 {
 		return
 	}

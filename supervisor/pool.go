@@ -131,25 +131,27 @@ type Pool struct {
 	err        atomic.Pointer[error] // why the pool failed
 	stop       func() bool           // stops watching the context of NewPool
 
-	mu       sync.Mutex // guards what follows, and what places and tickets say that it does
-	places   []*place   // by number
-	idle     []*place   // the last to become idle at the end: it is the warmest. Some may not be any more; see popIdle
-	backlog  backlog
-	numbers  uint64 // of tickets
-	granted  int    // rooms in the backlog that are promised to submitters who waited
-	atPlaces int    // tickets that places have; they may come back
-	waiters  []*submitter
-	speeds   map[string]*speed // by task
-	bell     *time.Timer       // for tickets that are due later
-	closed   bool              // no more tickets are accepted
-	alive    int               // places that have not ended
-	finished bool              // finish is called
-	changed  chan struct{}     // closed when a place has another process; nil if nobody waits
-	tasks    []string
-	fine     uint64        // tickets that are over and ok
-	counts   PoolState     // the rest of what State tells and is not known otherwise
-	dropped  atomic.Uint64 // events
-	chunks   bool          // all workers run chunks, as the first has said
+	mu         sync.Mutex // guards what follows, and what places and tickets say that it does
+	places     []*place   // by number
+	idle       []*place   // the last to become idle at the end: it is the warmest. Some may not be any more; see popIdle
+	backlog    backlog
+	numbers    uint64 // of tickets
+	granted    int    // rooms in the backlog that are promised to submitters who waited
+	atPlaces   int    // tickets that places have; they may come back
+	waiters    []*submitter
+	speeds     map[string]*speed              // by task
+	followings map[<-chan struct{}]*following // by the done channels of contexts
+	latest     *following                     // of the last ticket
+	bell       *time.Timer                    // for tickets that are due later
+	closed     bool                           // no more tickets are accepted
+	alive      int                            // places that have not ended
+	finished   bool                           // finish is called
+	changed    chan struct{}                  // closed when a place has another process; nil if nobody waits
+	tasks      []string
+	fine       uint64        // tickets that are over and ok
+	counts     PoolState     // the rest of what State tells and is not known otherwise
+	dropped    atomic.Uint64 // events
+	chunks     bool          // all workers run chunks, as the first has said
 }
 
 // A submitter waits for room in the backlog.
@@ -173,7 +175,7 @@ func NewPool(ctx context.Context, o PoolOptions) (*Pool, error) {
 		}
 	}
 	p := &Pool{
-		opts: o, log: o.Logger, speeds: map[string]*speed{},
+		opts: o, log: o.Logger, speeds: map[string]*speed{}, followings: map[<-chan struct{}]*following{},
 		closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.bell = time.AfterFunc(time.Hour, p.ring)
@@ -242,6 +244,11 @@ func (p *Pool) isLast() bool {
 func (p *Pool) finish() {
 	p.stop()
 	p.bell.Stop()
+	p.mu.Lock()
+	last := p.latest
+	p.latest = nil
+	p.forget(last)
+	p.mu.Unlock()
 	pools.remove(p)
 	p.abandon()
 	closePayload(p.opts.Initializer.Args)
@@ -326,24 +333,7 @@ func (p *Pool) submit(ctx context.Context, pending *Pending, t Ticket, wait bool
 		closePayload(t.Args)
 		return err
 	}
-	if ctx.Done() != nil {
-		pending.follow(ctx)
-	}
 	return nil
-}
-
-// follow cancels the ticket when ctx ends.
-func (t *Pending) follow(ctx context.Context) {
-	detach := context.AfterFunc(ctx, func() { t.pool.cancel(t, context.Cause(ctx)) })
-	t.pool.mu.Lock()
-	over := t.where == isOver
-	if !over {
-		t.detach = detach
-	}
-	t.pool.mu.Unlock()
-	if over {
-		detach()
-	}
 }
 
 func (t Ticket) check() error {
@@ -374,6 +364,7 @@ func (p *Pool) accept(ctx context.Context, t *Pending, wait bool) error {
 	}
 	if !t.ticket.At.After(now) && p.backlog.ready == 0 {
 		if place := p.popIdle(); place != nil {
+			p.follow(ctx, t)
 			p.backlog.push(t, now)
 			place.feed() // unlocks
 			return nil
@@ -388,6 +379,7 @@ func (p *Pool) accept(ctx context.Context, t *Pending, wait bool) error {
 			return err
 		}
 	}
+	p.follow(ctx, t)
 	p.backlog.push(t, now)
 	if t.where == isLater {
 		p.alarm()
@@ -511,6 +503,7 @@ func (p *Pool) cancel(t *Pending, cause error) {
 		p.backlog.drop(t, was)
 		t.cancelledEarly(OutcomeCancelled, notBegun(cause))
 		p.count(t.result.Outcome)
+		p.unfollow(t)
 		p.admit()
 		idle := p.over()
 		p.mu.Unlock()
@@ -598,6 +591,7 @@ func (p *Pool) shut(flush bool, cause error) {
 		t.where = isOver
 		t.cancelledEarly(outcome, notBegun(cause))
 		p.count(t.result.Outcome)
+		p.unfollow(t)
 	}
 	last := p.isLast()
 	p.mu.Unlock()

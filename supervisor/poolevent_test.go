@@ -61,7 +61,7 @@ func TestPoolEvents(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	}
-	want := []PoolEventKind{PoolReady, PoolRetired, PoolReady, PoolDied, PoolRetry, PoolReady, PoolDied, PoolEnded}
+	want := []PoolEventKind{PoolReady, PoolRetired, PoolReady, PoolDied, PoolRetry, PoolReady, PoolDied} // and perhaps another process, and the end
 	if len(kinds) < len(want) {
 		t.Fatalf("%v, expected %v", kinds, want)
 	}
