@@ -270,16 +270,21 @@ func (p *place) answered(list []answer) (err error) {
 	p.pool.mu.Lock()
 	each := p.took(now) / time.Duration(len(list))
 	done := p.done[:0]
-	for _, a := range list {
+	share := now.Sub(p.mark) / time.Duration(len(list)) // they ran one after another; nobody has noted when each began
+	for i, a := range list {
 		t := p.handedOver(a.message.ID)
 		if t == nil {
 			ipc.CloseFDs(a.fds)
 			err = fmt.Errorf("%w: answer to request %d, which is not under way", ErrProtocol, a.message.ID)
 			continue
 		}
-		t.begins(p.mark)
+		t.begins(p.mark.Add(time.Duration(i) * share))
 		t.speed.learn(each, t.elements())
-		if p.settle(t, a, now) {
+		end := now
+		if p.pool.slots() == 1 {
+			end = p.mark.Add(time.Duration(i+1) * share)
+		}
+		if p.settle(t, a, end) {
 			done = append(done, t)
 		}
 	}
@@ -315,9 +320,9 @@ func (p *place) took(now time.Time) time.Duration {
 }
 
 // settle makes of an answer what becomes of its ticket, and tells whether that is over.
-func (p *place) settle(t *Pending, a answer, now time.Time) bool {
+func (p *place) settle(t *Pending, a answer, end time.Time) bool {
 	r := &t.result
-	r.Worker, r.PID, r.Started, r.Elapsed = p.number, p.w.proc.PID(), t.since, now.Sub(t.since)
+	r.Worker, r.PID, r.Started, r.Elapsed = p.number, p.w.proc.PID(), t.since, end.Sub(t.since)
 	v, ending := t.answered(a)
 	if ending || t.stage >= stageTerminate {
 		// The process is ending, answer or not. The result is given when it has ended.
@@ -329,7 +334,7 @@ func (p *place) settle(t *Pending, a answer, now time.Time) bool {
 	if p.long == a.message.ID {
 		// It has read the end of the arguments before that was noticed here; or it has not waited for it. See sendLong.
 		p.early, t.early = t, v
-		p.w.conn.SetWriteDeadline(now.Add(drainLimit))
+		p.w.conn.SetWriteDeadline(time.Now().Add(drainLimit))
 		return false
 	}
 	return p.decide(t, v)

@@ -243,3 +243,16 @@ func TestTicketBackoff(t *testing.T) {
 		t.Errorf("after %v: %+v", time.Since(begin), r)
 	}
 }
+
+// The results of one process tell when each ran: one after the other.
+func TestStartedInOrder(t *testing.T) {
+	p := tinyPool(t, testOptions(1))
+	var before Result
+	for i, f := range tinyBatch(t, p, 200) {
+		r := result(t, f)
+		if i > 0 && r.Started.Before(before.Started.Add(before.Elapsed)) {
+			t.Fatalf("ticket %s began %v before ticket %s had ended", r.ID, before.Started.Add(before.Elapsed).Sub(r.Started), before.ID)
+		}
+		before = r
+	}
+}
