@@ -24,6 +24,8 @@ type attempt struct {
 	voids int       // those that do not: nothing was begun
 	since time.Time // when the present one began, as far as it is known; zero: not yet
 
+	lent   int       // processes to which its arguments are being written; they may not be the one that has it any more
+	loose  bool      // the last of them closes the descriptors: the ticket is over
 	early  sequel    // of an answer that came before all was sent
 	reason error     // why the present one was told to end; nil if it was not
 	stage  stage     //
@@ -65,6 +67,11 @@ const (
 	isAgain               // it is tried again
 	isVoid                // too, and the attempt costs nothing
 )
+
+// ends notes that the ticket has its result. With the pool's mu held.
+func (a *attempt) ends() {
+	a.where, a.place, a.loose = isOver, nil, a.lent > 0
+}
 
 // begins notes that the present attempt is under way since t.
 func (a *attempt) begins(t time.Time) {

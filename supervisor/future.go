@@ -166,7 +166,9 @@ func (f *Future[R]) decode() {
 
 // finish sets the result, once, and lets go of what the ticket held.
 func (p *Pending) finish() {
-	closePayload(p.ticket.Args)
+	if !p.loose {
+		closePayload(p.ticket.Args)
+	}
 	p.ticket.Args = proto.Payload{}
 	r := &p.result
 	if len(r.Value.FDs) > 0 {

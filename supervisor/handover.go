@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -53,9 +54,11 @@ func (p *place) feed() {
 	for p.take(); len(p.batch) > 0; p.take() {
 		w := p.w
 		if p.batch[0].long() {
-			p.long = p.batch[0].id
+			t := p.flight[len(p.flight)-1]
+			p.long = t.id
+			t.lent++
 			p.pool.mu.Unlock()
-			go p.sendLong(w)
+			go p.sendLong(w, t)
 			return
 		}
 		p.pool.mu.Unlock()
@@ -156,17 +159,24 @@ func (p *place) send(w *worker) {
 	}
 }
 
-// sendLong writes the one run of the batch, its arguments from where they are. It may block when the worker does not read.
-func (p *place) sendLong(w *worker) {
+// sendLong writes the one run of the batch, that of t, its arguments from where they are. It may block when the worker does not
+// read. Meanwhile the ticket may be taken back, and be over, or at another process.
+func (p *place) sendLong(w *worker, t *Pending) {
 	h := p.batch[0]
 	err := h.write(w.conn)
 	tooLarge := errors.Is(err, proto.ErrTooLarge) // nothing was sent, and nobody was hurt
-	if err != nil && !tooLarge {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.killDeaf()
+	case err != nil && !tooLarge:
 		w.drain()
 	}
 	p.pool.mu.Lock()
-	p.writing, p.long = false, 0
+	p.writing, p.long, p.cut = false, 0, false
 	p.sends++
+	if t.lent--; t.loose && t.lent == 0 {
+		defer closePayload(h.args)
+	}
 	early := p.early
 	p.early = nil
 	over := false
@@ -383,7 +393,7 @@ func (p *place) retried(t *Pending) {
 
 // close marks a ticket of the place as over.
 func (p *place) close(t *Pending) {
-	t.where, t.place = isOver, nil
+	t.ends()
 	p.pool.unfollow(t)
 	if t.number == 0 {
 		return

@@ -42,6 +42,7 @@ type place struct {
 
 	writing     bool          // somebody writes runs to w, and owns batch and out
 	long        uint64        // the run whose arguments are being written, by a goroutine of its own; 0: none
+	cut         bool          // and that has a deadline, because nobody waits for it
 	batch       []handed      //
 	out         []byte        //
 	sends       uint64        // writes that are over, for who looks whether one lasts
@@ -312,15 +313,16 @@ func (p *place) tend(w *worker) ending {
 		p.wakeAt(p.mark.Add(longHead))
 	}
 	why := isFine
-	if len(p.flight) == 0 && len(p.held) == 0 && !p.writing {
-		switch {
-		case pool.over() || p.gone:
-			why = isDone
-			p.open = false
-		case p.retire != "" || p.spent():
-			why = isRetired
-			p.open = false
-		}
+	if len(p.flight) == 0 && len(p.held) == 0 {
+		why = p.leaves()
+	}
+	switch {
+	case why == isFine:
+	case p.writing:
+		why = isFine
+		acts = append(acts, p.cutShort(w)...)
+	default:
+		p.open = false
 	}
 	pool.dispatch() // unlocks
 	for _, t := range over {
@@ -330,6 +332,32 @@ func (p *place) tend(w *worker) ending {
 		act()
 	}
 	return why
+}
+
+// leaves tells why a process without a ticket goes, or isFine. With mu held.
+func (p *place) leaves() ending {
+	switch {
+	case p.pool.over() || p.gone:
+		return isDone
+	case p.retire != "" || p.spent():
+		return isRetired
+	}
+	return isFine
+}
+
+// cutShort bounds a write that nobody waits for any more: its ticket was taken back, and the process shall end. With mu held; what
+// has to be done without it is returned.
+func (p *place) cutShort(w *worker) (acts []func()) {
+	switch {
+	case p.long == 0 || p.early != nil: // it will not last
+	case p.pool.killed.Err() != nil:
+		return []func(){func() { w.proc.Kill() }}
+	case !p.cut:
+		p.cut = true
+		end := time.Now().Add(p.pool.opts.Grace)
+		return []func(){func() { w.conn.SetWriteDeadline(end) }}
+	}
+	return nil
 }
 
 // offer lists a place from which everything was taken back before it has begun anything: it comes after all others. With mu held.

@@ -499,7 +499,7 @@ func (p *Pool) cancel(t *Pending, cause error) {
 		t.place.wake()
 		p.mu.Unlock()
 	case isLater, isWaiting:
-		t.where = isOver
+		t.ends()
 		p.backlog.drop(t, was)
 		t.cancelledEarly(OutcomeCancelled, notBegun(cause))
 		p.count(t.result.Outcome)
@@ -588,7 +588,7 @@ func (p *Pool) shut(flush bool, cause error) {
 		left = p.backlog.flush()
 	}
 	for _, t := range left {
-		t.where = isOver
+		t.ends()
 		t.cancelledEarly(outcome, notBegun(cause))
 		p.count(t.result.Outcome)
 		p.unfollow(t)
