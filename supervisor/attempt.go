@@ -16,6 +16,7 @@ type attempt struct {
 	place *place // that has it: handed over, or kept between two attempts
 
 	id     uint64        // of the run, while it is handed over
+	sent   uint64        // what its process has been sent up to its end; see place.alone
 	expect time.Duration // what it is thought to take
 	speed  *speed        // of its task
 	cause  error         // why it is cancelled; nil if it is not

@@ -25,22 +25,33 @@ const (
 	longHead   = 2 * time.Millisecond  // nothing is left waiting behind a task that takes so long
 	shortLimit = 50 * time.Millisecond // a ticket with a shorter time-out is not handed ahead
 
-	// sendAhead is how long arguments may be to be written by anybody: what fits into the socket's buffer does not
-	// block. Longer ones have a goroutine of their own for that.
+	// sendAhead is how long arguments may be to be written by anybody, and room how much may lie in the socket then: what fits
+	// into its buffer does not block. All else has a goroutine of its own for that.
 	sendAhead = 64 << 10
+	room      = 128 << 10
+	overhead  = 512 // of a run in the buffer, beside what is written
 )
 
 // A handed is a run as it is written. It shares nothing with its ticket that changes: the answer may be here before the write
 // has returned.
 type handed struct {
-	id   uint64
-	task string
-	args proto.Payload
-	run  proto.Run
+	id    uint64
+	task  string
+	args  proto.Payload
+	run   proto.Run
+	alone bool // writing it may block, or needs the descriptors to stay open
 }
 
-// long tells whether writing it may block, or needs the descriptors to stay open.
-func (h handed) long() bool { return isLong(h.args) || len(h.run.Ticket) > sendAhead }
+// alone tells whether the run of a ticket has a batch of its own, and a goroutine to write that. How much of what was written
+// the process has not read is known by its answers, as it reads in order.
+func (p *place) alone(t *Pending) bool {
+	return isLong(t.ticket.Args) || len(t.ticket.ID) > sendAhead || p.sent+t.size()-p.read > room
+}
+
+// size is how much of the socket's buffer a run takes, at most and about.
+func (t *Pending) size() uint64 {
+	return uint64(len(t.ticket.Args.Bytes)+len(t.ticket.ID)+len(t.ticket.Task)) + overhead
+}
 
 func isLong(args proto.Payload) bool { return len(args.Bytes) >= sendAhead || len(args.FDs) > 0 }
 
@@ -53,7 +64,7 @@ func (p *place) feed() {
 	p.writing = true
 	for p.take(); len(p.batch) > 0; p.take() {
 		w := p.w
-		if p.batch[0].long() {
+		if p.batch[0].alone {
 			t := p.flight[len(p.flight)-1]
 			p.long = t.id
 			t.lent++
@@ -90,16 +101,18 @@ func (p *place) take() {
 		t.id, t.where, t.place = p.lastID, isHanded, p
 		t.reason, t.stage = nil, stageRunning
 		p.flight = append(p.flight, t)
-		h := handed{id: t.id, task: t.ticket.Task, args: t.ticket.Args, run: p.runOptions(t)}
+		h := handed{id: t.id, task: t.ticket.Task, args: t.ticket.Args, run: p.runOptions(t), alone: p.alone(t)}
 		p.batch = append(p.batch, h)
+		p.sent += t.size()
+		t.sent = p.sent
 		p.ahead += t.expect
 		p.bytes += len(t.ticket.Args.Bytes)
 		p.given++
 		if d := t.nextStep(); !d.IsZero() {
 			p.wakeAt(d)
 		}
-		if h.long() {
-			break // it has a batch of its own
+		if h.alone {
+			break
 		}
 	}
 	if len(p.flight) > p.pool.slots() {
@@ -111,21 +124,21 @@ func (p *place) take() {
 func (p *place) candidate(batch int) *Pending {
 	pool := p.pool
 	if len(p.held) > 0 {
-		if len(p.flight) >= pool.slots() {
+		t := p.held[0]
+		if len(p.flight) >= pool.slots() || batch > 0 && p.alone(t) {
 			return nil
 		}
-		t := p.held[0]
 		p.held = slices.Delete(p.held, 0, 1)
 		return t
 	}
 	t := pool.backlog.peek()
 	switch {
-	case t == nil, pool.opts.MaxTickets > 0 && p.given >= pool.opts.MaxTickets:
+	case t == nil, p.spent():
 		return nil
 	case len(p.flight) >= pool.slots() && !p.mayWaitHere(t):
 		return nil
-	case batch > 0 && (isLong(t.ticket.Args) || len(t.ticket.ID) > sendAhead):
-		return nil // it has a batch of its own
+	case batch > 0 && p.alone(t):
+		return nil
 	}
 	t.expect = t.speed.expect(t.elements())
 	if isLong(t.ticket.Args) {
@@ -141,7 +154,7 @@ func (p *place) candidate(batch int) *Pending {
 func (p *place) mayWaitHere(t *Pending) bool {
 	size := len(t.ticket.Args.Bytes)
 	return p.claims && !p.stalled && p.pool.slots() == 1 && len(p.flight) < aheadCount &&
-		p.ahead+t.speed.expect(t.elements()) <= aheadTime && p.bytes+size <= aheadBytes && !isLong(t.ticket.Args) && len(t.ticket.ID) < aheadBytes/aheadCount &&
+		p.ahead+t.speed.expect(t.elements()) <= aheadTime && p.bytes+size <= aheadBytes && !p.alone(t) && len(t.ticket.ID) < aheadBytes/aheadCount &&
 		(t.ticket.Timeout == 0 || t.ticket.Timeout >= shortLimit)
 }
 
@@ -290,6 +303,7 @@ func (p *place) answered(list []answer) (err error) {
 		}
 		t.begins(p.mark.Add(time.Duration(i) * share))
 		t.speed.learn(each, t.elements())
+		p.read = max(p.read, t.sent)
 		end := now
 		if p.pool.slots() == 1 {
 			end = p.mark.Add(time.Duration(i+1) * share)

@@ -50,6 +50,8 @@ type place struct {
 	claims      bool          // w claims what it begins
 	epoch       uint32        // of the page's claim word
 	lastID      uint64        // of the runs handed to w
+	sent        uint64        // how much of the socket's buffer all runs for w have taken,
+	read        uint64        // and how much of that w has read for certain
 	given       int           // runs handed to w and not taken back
 	ahead       time.Duration // that flight is thought to take
 	bytes       int           // of the arguments in flight
@@ -198,6 +200,7 @@ func (p *place) seat(w *worker) {
 	p.w, p.open, p.retire = w, !p.gone, ""
 	p.claims, p.epoch, p.lastID, p.given = w.hello.Has(proto.CapClaim) && w.hello.Has(proto.CapScoreboard), firstEpoch, w.lastID, 0
 	p.spentBefore = p.board.Word(proto.ScoreSpent).Load()
+	p.sent, p.read = 0, 0
 	p.started++
 	pool.counts.Started++
 	p.pids = append(p.pids, w.proc.PID())
@@ -360,13 +363,11 @@ func (p *place) cutShort(w *worker) (acts []func()) {
 	return nil
 }
 
-// offer lists a place from which everything was taken back before it has begun anything: it comes after all others. With mu held.
+// offer lists a place from which something was taken back, if it can have other tickets now: it comes after all others, for it
+// may be stopped. With mu held.
 func (p *place) offer() {
-	if len(p.flight) > 0 || !p.open {
-		return
-	}
-	p.stalled = true
-	if !p.listed && !p.writing {
+	p.stalled = p.stalled || len(p.flight) == 0
+	if !p.listed && p.free() {
 		p.listed = true
 		p.pool.idle = slices.Insert(p.pool.idle, 0, p)
 	}
