@@ -115,9 +115,15 @@ func (p *place) take() {
 			break
 		}
 	}
-	if len(p.flight) > p.pool.slots() {
+	if p.hasAhead() {
 		p.wakeAt(p.mark.Add(longHead))
 	}
+}
+
+// hasAhead tells whether the process was handed something ahead that it may not have begun yet.
+func (p *place) hasAhead() bool {
+	n := len(p.flight)
+	return n > p.pool.slots() && p.flight[n-1].id > p.firm
 }
 
 // candidate takes the next ticket for the place out of where it waits, if the place may have it.
@@ -420,24 +426,29 @@ func (p *place) close(t *Pending) {
 	}
 }
 
-// takeBack gets back what the process has not begun. With mu held.
-func (p *place) takeBack() (back []*Pending) {
+// takeBack gets back what the process has not begun. It fails if the process writes what it must not. With mu held.
+func (p *place) takeBack() (back []*Pending, ok bool) {
 	if !p.claims || len(p.flight) == 0 {
-		return nil
+		return nil, true
 	}
 	word := p.board.Word(proto.ScoreClaim)
-	for {
+	for range maxClaims {
 		old := word.Load()
 		if proto.Claim(old).Epoch() != p.epoch {
-			return nil // the process has written what it must not; it is killed for what it does next
+			return nil, false
 		}
 		begun := proto.Claim(old).Begun(p.lastID)
 		if word.CompareAndSwap(old, uint64(proto.NewClaim(p.epoch+1, begun))) {
 			p.epoch++
-			return p.unbegun(begun)
+			p.firm = p.lastID
+			return p.unbegun(begun), true
 		}
 	}
+	return nil, false
 }
+
+// maxClaims is how many claims come in between at most while the master makes one: there is a run for each.
+const maxClaims = 1000
 
 // unbegun removes the tickets behind the run that was begun last.
 func (p *place) unbegun(begun uint64) []*Pending {

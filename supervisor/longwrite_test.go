@@ -13,7 +13,7 @@ import (
 func stopWriting(t *testing.T, p *Pool) (f *Future[[]byte], pid int) {
 	t.Helper()
 	pid = p.Status()[0].PID
-	syscall.Kill(pid, syscall.SIGSTOP)
+	freeze(t, pid)
 	f = submit(t, taskEcho, p, make([]byte, 8<<20))
 	eventually(t, func() bool {
 		p.mu.Lock()
@@ -68,7 +68,7 @@ func TestCancelDuringALongWrite(t *testing.T) {
 func TestCancelBeforeDescriptorsAreSent(t *testing.T) {
 	p := newTestPool(t, testOptions(1))
 	pid := p.Status()[0].PID
-	syscall.Kill(pid, syscall.SIGSTOP)
+	freeze(t, pid)
 	m := meetingWith(t)
 	for range 1000 { // until there is no room in the socket, and some more
 		f := submit(t, taskMeet, p, m)

@@ -241,8 +241,13 @@ func (m *matrix) signalIdle(sig syscall.Signal) {
 // frozen waits until every thread of a process that was sent SIGSTOP has stopped; or it is dead.
 func (m *matrix) frozen(p procStat) {
 	m.Helper()
-	eventually(m, func() bool {
-		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.pid))
+	allStopped(m, p.pid)
+}
+
+func allStopped(t testing.TB, pid int) {
+	t.Helper()
+	eventually(t, func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 		for _, path := range threads {
 			b, _ := os.ReadFile(path)
 			if s, ok := parseStat(b); ok && s.state != 'T' {
@@ -250,7 +255,14 @@ func (m *matrix) frozen(p procStat) {
 			}
 		}
 		return true
-	}, "process %d stopped", p.pid)
+	}, "process %d stopped", pid)
+}
+
+// freeze stops a process.
+func freeze(t testing.TB, pid int) {
+	t.Helper()
+	syscall.Kill(pid, syscall.SIGSTOP)
+	allStopped(t, pid)
 }
 
 // bySignal is a status of -15 or -9: which one depends on how fast a process ends.

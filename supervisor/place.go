@@ -49,6 +49,7 @@ type place struct {
 	listed      bool          // among the pool's idle places
 	claims      bool          // w claims what it begins
 	epoch       uint32        // of the page's claim word
+	firm        uint64        // the last run that was handed over before that epoch: what is left of those has begun
 	lastID      uint64        // of the runs handed to w
 	sent        uint64        // how much of the socket's buffer all runs for w have taken,
 	read        uint64        // and how much of that w has read for certain
@@ -200,7 +201,7 @@ func (p *place) seat(w *worker) {
 	p.w, p.open, p.retire = w, !p.gone, ""
 	p.claims, p.epoch, p.lastID, p.given = w.hello.Has(proto.CapClaim) && w.hello.Has(proto.CapScoreboard), firstEpoch, w.lastID, 0
 	p.spentBefore = p.board.Word(proto.ScoreSpent).Load()
-	p.sent, p.read = 0, 0
+	p.sent, p.read, p.firm = 0, 0, 0
 	p.started++
 	pool.counts.Started++
 	p.pids = append(p.pids, w.proc.PID())
@@ -297,22 +298,28 @@ func (p *place) tend(w *worker) ending {
 		return isDoomed
 	}
 	var over []*Pending
+	var acts []func()
 	if p.mustTakeBack(now) {
-		over = p.giveBack(p.takeBack())
+		back, ok := p.takeBack()
+		if !ok {
+			pool.mu.Unlock()
+			w.killLiar()
+			return isDoomed
+		}
+		over = p.giveBack(back)
 		p.offer()
 	}
 	over = append(over, p.dropHeld()...)
 	if p.gone || p.retire != "" {
 		over = append(over, p.handOn()...)
 	}
-	var acts []func()
 	for _, t := range p.flight[:min(len(p.flight), pool.slots())] {
 		acts = append(acts, p.press(w, t, now)...)
 		if d := t.nextStep(); !d.IsZero() {
 			p.wakeAt(d)
 		}
 	}
-	if len(p.flight) > pool.slots() {
+	if p.hasAhead() {
 		p.wakeAt(p.mark.Add(longHead))
 	}
 	why := isFine
@@ -375,8 +382,7 @@ func (p *place) offer() {
 
 // mustTakeBack tells whether what waits at the process should not.
 func (p *place) mustTakeBack(now time.Time) bool {
-	slots := p.pool.slots()
-	if len(p.flight) > slots && (now.Sub(p.mark) >= longHead || !p.open || p.retire != "" || p.pool.drained.Err() != nil) {
+	if p.hasAhead() && (now.Sub(p.mark) >= longHead || !p.open || p.retire != "" || p.pool.drained.Err() != nil) {
 		return true
 	}
 	return p.claims && slices.ContainsFunc(p.flight, func(t *Pending) bool { return t.stage == stageRunning && p.pool.refuses(t) != nil })
@@ -551,7 +557,7 @@ func (p *place) disown(w *worker, e WorkerDiedError, itself bool) (over []*Pendi
 
 // begun tells whether the process has begun the ticket, as far as its page knows.
 func (p *place) begun(w *worker, t *Pending) bool {
-	if w.deaf() != nil || !w.hello.Has(proto.CapScoreboard) {
+	if w.deaf() != nil || w.lied.Load() || !w.hello.Has(proto.CapScoreboard) {
 		return true
 	}
 	if !p.claims || !boardOf(p.board, w.proc.PID()) {

@@ -36,7 +36,7 @@ func TestSlotOfACancelledTicket(t *testing.T) {
 	o.Slots = 2
 	p := newTestPool(t, o)
 	first, c, pid := meet(t, p)
-	syscall.Kill(pid, syscall.SIGSTOP)
+	freeze(t, pid)
 	second := submit(t, taskTiny, p, "")
 	third := submit(t, taskTiny, p, "")
 	second.Cancel(errTest)
@@ -60,7 +60,7 @@ func TestStoppedProcessIsNotDeaf(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			p := newTestPool(t, testOptions(1))
 			pid := p.Status()[0].PID
-			syscall.Kill(pid, syscall.SIGSTOP)
+			freeze(t, pid)
 			for range 500 {
 				f := submit(t, taskEcho, p, make([]byte, size))
 				f.Cancel(errTest)
@@ -82,7 +82,7 @@ func TestStoppedProcessWithSlotsIsNotDeaf(t *testing.T) {
 	o.Slots = 16
 	p := newTestPool(t, o)
 	pid := p.Status()[0].PID
-	syscall.Kill(pid, syscall.SIGSTOP)
+	freeze(t, pid)
 	var fs []*Future[[]byte]
 	for range 32 {
 		fs = append(fs, submit(t, taskEcho, p, make([]byte, 60<<10)))

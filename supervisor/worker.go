@@ -24,6 +24,7 @@ type worker struct {
 	ended    chan struct{} // closed when nothing more will come; then failed is set
 	failed   error
 	unread   atomic.Bool // it does not read, and is killed for it
+	lied     atomic.Bool // it has written what it must not into its page, and is killed for it
 	tooLarge atomic.Bool // it has more memory than it may, and is killed for it
 }
 
@@ -253,6 +254,12 @@ func (w *worker) killDeaf() {
 	w.proc.Kill()
 }
 
+// killLiar kills a process whose claim word nobody can rely on.
+func (w *worker) killLiar() {
+	w.lied.Store(true)
+	w.proc.Kill()
+}
+
 // deaf tells whether it was killed for not reading.
 func (w *worker) deaf() error {
 	if !w.unread.Load() {
@@ -289,6 +296,9 @@ func (w *worker) drain() {
 
 // breach returns what the worker did against the protocol, if that was the end of its connection.
 func (w *worker) breach() error {
+	if w.lied.Load() {
+		return fmt.Errorf("%w: claim of an epoch that is not its own", ErrProtocol)
+	}
 	if errors.Is(w.failed, proto.ErrProtocol) || errors.Is(w.failed, proto.ErrTooLarge) || errors.Is(w.failed, ErrProtocol) {
 		return w.failed
 	}
