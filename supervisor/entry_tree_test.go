@@ -280,7 +280,7 @@ func TestEntryArgumentsByName(t *testing.T) {
 		{map[string]any{"nmae": "bob", "age": 7}, 1, "", `unknown field "nmae"; did you mean "name"?`},
 	} {
 		var out Capture
-		p := startEntry(t, &Entry[map[string]any]{name: "test.entry.greets"}, map[string]any{"position": []int{1, 2}, "named": test.named},
+		p := startEntry(t, &Entry[map[string]any]{name: entryGreets.Name()}, map[string]any{"position": []int{1, 2}, "named": test.named},
 			Spec{Stdout: Output{Capture: &out}, Stderr: Output{Tail: true}})
 		exit, said := ended(t, p), quote(p.StderrTail())
 		if exit.Status() != test.status || string(out.Bytes()) != test.out || !strings.Contains(said, test.stderr) {

@@ -382,7 +382,7 @@ func TestTerminatedOnAQueue(t *testing.T) {
 	if seen := in.Seen.Get(); last < seen {
 		t.Errorf("the queue ended with %d, the reader had seen %d", last, seen)
 	}
-	r = run(t, getsForEver, in, spec)
+	run(t, getsForEver, in, spec)
 	for _, n := range []int{1 << 20, 1<<20 + 1} {
 		if err := in.Queue.Put(ctx, n); err != nil {
 			t.Fatal(err)
