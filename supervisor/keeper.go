@@ -24,6 +24,12 @@ func (p *Pool) keep() {
 		for _, w := range p.look(stuck, time.Now()) {
 			w.killDeaf()
 		}
+		p.mu.Lock()
+		err := p.audit()
+		p.mu.Unlock()
+		if err != nil {
+			p.log.Error("pool has lost count", "error", err)
+		}
 		if p.opts.MaxMemory > 0 || p.opts.KillMemory > 0 {
 			p.weigh()
 		}

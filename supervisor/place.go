@@ -225,12 +225,14 @@ func (p *place) rested() {
 		p.wake() // run waits for who writes
 	case len(p.flight) == 0 && len(p.held) == 0 && (p.pool.over() || p.retire != "" || p.spent()):
 		p.wake()
-	case !p.listed && p.free():
+	case p.free():
 		if len(p.flight) == 0 {
 			p.rest = time.Now()
 		}
-		p.listed = true
-		p.pool.idle = append(p.pool.idle, p)
+		if !p.listed {
+			p.listed = true
+			p.pool.idle = append(p.pool.idle, p)
+		}
 	}
 }
 

@@ -144,6 +144,7 @@ type Pool struct {
 	latest     *following                     // of the last ticket
 	bell       *time.Timer                    // for tickets that are due later
 	closed     bool                           // no more tickets are accepted
+	size       int                            // places that shall stay
 	alive      int                            // places that have not ended
 	finished   bool                           // finish is called
 	changed    chan struct{}                  // closed when a place has another process; nil if nobody waits
@@ -196,7 +197,7 @@ func NewPool(ctx context.Context, o PoolOptions) (*Pool, error) {
 	}
 	pools.add(p)
 	p.stop = context.AfterFunc(ctx, func() { p.end(context.Cause(ctx)) })
-	p.alive = o.Workers
+	p.alive, p.size = o.Workers, o.Workers
 	go p.keep()
 	ready := make(chan error, o.Workers)
 	for _, place := range slices.Clone(p.places) {
@@ -217,13 +218,17 @@ func (p *place) begin(ready chan<- error) {
 }
 
 // left is called by a place that has ended.
-func (p *Pool) left(place *place) {
+func (p *Pool) left(q *place) {
 	p.mu.Lock()
 	p.alive--
 	p.change()
 	last := p.isLast()
-	if i := slices.Index(p.places, place); place.gone && !p.closed && i >= 0 {
+	if i := slices.Index(p.places, q); q.gone && !p.closed && i >= 0 {
 		p.places = slices.Delete(p.places, i, i+1)
+	}
+	if q.listed {
+		q.listed = false
+		p.idle = slices.DeleteFunc(p.idle, func(r *place) bool { return r == q })
 	}
 	p.mu.Unlock()
 	if last {
@@ -393,10 +398,15 @@ func (p *Pool) speedOf(task string) *speed {
 	s := p.speeds[task]
 	if s == nil {
 		s = new(speed)
-		p.speeds[task] = s
+		if len(p.speeds) < maxSpeeds {
+			p.speeds[task] = s
+		}
 	}
 	return s
 }
+
+// maxSpeeds is of how many tasks a pool learns: who submits may make names up.
+const maxSpeeds = 1000
 
 // awaitRoom waits until there is room in the backlog. It is called with mu held; without an error it returns with it.
 func (p *Pool) awaitRoom(ctx context.Context, t *Pending) (err error) {

@@ -42,6 +42,7 @@ func (p *Pool) resize(n int) (ready chan error, more int, err error) {
 		q.gone, q.open = true, false
 		q.wake()
 	}
+	p.size = len(stay)
 	ready = make(chan error, max(n-len(stay), 0))
 	for len(stay) < n {
 		q, err := newPlace(p, p.freeNumber())
@@ -52,6 +53,7 @@ func (p *Pool) resize(n int) (ready chan error, more int, err error) {
 		p.places = slices.Insert(p.places, i, q)
 		stay = append(stay, q)
 		p.alive++
+		p.size++
 		more++
 		go q.begin(ready)
 	}
