@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/seed-185a7250/multiproc/ipc"
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
@@ -131,7 +130,6 @@ func (t *Pending) answered(a answer) (v sequel, ending bool) {
 		t.result.Value = proto.Payload{Bytes: m.Result, FDs: a.fds}
 		return t.conclude(OutcomeOK, nil, true, false), false
 	}
-	ipc.CloseFDs(a.fds)
 	switch m.Fault.Kind {
 	case proto.KindPanic:
 		return t.conclude(OutcomePanic, m.Fault, false, false), true

@@ -299,11 +299,12 @@ func (p *place) answered(list []answer) (err error) {
 	p.pool.mu.Lock()
 	each := p.took(now) / time.Duration(len(list))
 	done := p.done[:0]
+	var stale []int                                     // closing descriptors may block, whatever they are
 	share := now.Sub(p.mark) / time.Duration(len(list)) // they ran one after another; nobody has noted when each began
 	for i, a := range list {
 		t := p.handedOver(a.message.ID)
 		if t == nil {
-			ipc.CloseFDs(a.fds)
+			stale = append(stale, a.fds...)
 			err = fmt.Errorf("%w: answer to request %d, which is not under way", ErrProtocol, a.message.ID)
 			continue
 		}
@@ -324,12 +325,13 @@ func (p *place) answered(list []answer) (err error) {
 	}
 	notes := p.takeNotes()
 	p.feed() // unlocks
-	notes.tell(p.pool)
 	for i, t := range done {
 		t.finish()
 		done[i] = nil
 	}
 	p.done = done[:0]
+	notes.tell(p.pool)
+	ipc.CloseFDs(stale)
 	return err
 }
 

@@ -397,7 +397,8 @@ func (s *server) settle() {
 func (s *server) next() (*run, request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.ahead) > 0 {
+	// Another may have begun while the answer of the last one was being written: then it is the one that comes here next.
+	for len(s.ahead) > 0 && len(s.running) < max(s.welcome.Slots, 1) {
 		r := s.ahead[0]
 		s.ahead = s.ahead[1:]
 		if s.stopping {
@@ -410,6 +411,7 @@ func (s *server) next() (*run, request) {
 	}
 	return nil, request{}
 }
+
 func (s *server) cancel(c proto.Cancel) {
 	cause := context.Canceled
 	if c.Reason == proto.KindTimeout {

@@ -211,9 +211,14 @@ func (w *worker) read(p *place) {
 		for w.failed == nil && len(list) < aheadCount && (len(list) == 0 || w.conn.Buffered()) {
 			m, fds, err := w.next()
 			w.failed = err
-			if err == nil && m.Kind == proto.Response {
-				list = append(list, answer{m, fds})
+			if err != nil || m.Kind != proto.Response {
+				continue
 			}
+			if m.Fault != nil {
+				ipc.CloseFDs(fds) // a fault has none
+				fds = nil
+			}
+			list = append(list, answer{m, fds})
 		}
 		if len(list) > 0 {
 			if err := p.answered(list); err != nil && w.failed == nil {
