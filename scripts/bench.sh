@@ -83,7 +83,7 @@ python_peer() {
 }
 
 bench_ipc() {
-	go build -o "$tmp/ours" ./scripts/bench/ours
+	CGO_ENABLED=0 go build -o "$tmp/ours" ./scripts/bench/ours
 	program[ours]=$tmp/ours
 	python_peer scripts/bench/peers.py
 	if command -v cc >/dev/null; then
@@ -97,7 +97,7 @@ bench_ipc() {
 }
 
 bench_pool() {
-	go build -o "$tmp/ours" ./scripts/bench/pool
+	CGO_ENABLED=0 go build -o "$tmp/ours" ./scripts/bench/pool
 	program[ours]=$tmp/ours
 	python_peer scripts/bench/pool/peers.py
 	# A module of its own: ours has no more dependencies for it.
