@@ -34,10 +34,17 @@ func TestProtocolPage(t *testing.T) {
 	}
 	want(fmt.Sprintf("| %d | block: ", HandleScoreboard))
 	for word, name := range map[int]string{ScoreMagic: "magic", ScorePID: "pid", ScoreState: "state", ScoreTicket: "ticket", ScoreSince: "since",
-		ScoreDone: "done", ScoreBeat: "beat", ScorePeak: "peak", ScoreClaim: "claim"} {
+		ScoreDone: "done", ScoreBeat: "beat", ScorePeak: "peak", ScoreClaim: "claim", ScoreKept: "kept", ScoreItem: "item", ScoreSpent: "spent"} {
 		want(fmt.Sprintf("| %d | %s |", word, name))
 	}
 	want(fmt.Sprintf("| %d – %d | groups |", ScoreGroups, ScoreGroups+ScoreGroupCount-1))
+	want(fmt.Sprintf("| %d – 511 | | 0, reserved |", ScoreWords))
+	want(fmt.Sprintf("from byte %s on |", thousands(ScoreKeptOffset)))
+	want(fmt.Sprintf("bytes %s to %s, for which the memfd has %s bytes", thousands(ScoreKeptOffset), thousands(ScoreBytes-1), thousands(ScoreBytes)))
+	want(fmt.Sprintf("at most %s, as frames", thousands(ScoreKeptSize)))
+	for _, capability := range []string{CapScoreboard, CapClaim} {
+		want("`" + capability + "` – it ")
+	}
 	want(fmt.Sprintf("%d starting, %d idle, %d busy, %d stopping", ScoreStarting, ScoreIdle, ScoreBusy, ScoreStopping))
 	for _, n := range []int{defaultFrame, maxValue, defaultElements, defaultElements + envelopeElements, int(maxMilliseconds)} {
 		want(thousands(n))

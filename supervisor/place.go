@@ -562,6 +562,9 @@ func (p *place) begun(w *worker, t *Pending) bool {
 	if w.deaf() != nil || w.lied.Load() || !w.hello.Has(proto.CapScoreboard) {
 		return true
 	}
+	if !p.claims && p.pool.slots() > 1 {
+		return true // the page shows one of them
+	}
 	if !p.claims || !boardOf(p.board, w.proc.PID()) {
 		return begun(p.board, w.proc.PID(), t.id)
 	}

@@ -58,6 +58,26 @@ func TestBoastingPage(t *testing.T) {
 	}
 }
 
+// A worker that claims nothing has begun all that it was sent, with several slots: the page shows one run.
+var twoAtATime = fakeWorker("two at a time", func(f *fake) {
+	f.greet()
+	f.read()
+	m, _ := f.read()
+	f.scribe.state(proto.ScoreBusy, m.ID)
+	os.Exit(7)
+})
+
+func TestSlotsWithoutClaims(t *testing.T) {
+	o := fakeOptions(1, twoAtATime)
+	o.Slots = 2
+	p := newTestPool(t, o)
+	for _, f := range []*Future[int]{submit(t, echoTask, p, 1), submit(t, echoTask, p, 2)} {
+		if r := result(t, f); r.Outcome != OutcomeExit || r.Attempts != 1 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 // What begun says of a page, by itself.
 func TestBegun(t *testing.T) {
 	board, err := newBoard()
