@@ -100,6 +100,9 @@ func (p *place) take() {
 		p.lastID++
 		t.id, t.where, t.place = p.lastID, isHanded, p
 		t.reason, t.stage = nil, stageRunning
+		if len(p.flight) == cap(p.flight) {
+			p.flight = append(make([]*Pending, 0, 2*aheadCount+len(p.flight)), p.flight...)
+		}
 		p.flight = append(p.flight, t)
 		h := handed{id: t.id, task: t.ticket.Task, args: t.ticket.Args, run: p.runOptions(t), alone: p.alone(t)}
 		p.batch = append(p.batch, h)
@@ -288,7 +291,12 @@ func (p *place) unload(i int) *Pending {
 	t := p.flight[i]
 	p.ahead -= t.expect
 	p.bytes -= len(t.ticket.Args.Bytes)
-	p.flight = slices.Delete(p.flight, i, i+1)
+	if i > 0 {
+		p.flight = slices.Delete(p.flight, i, i+1)
+		return t
+	}
+	p.flight[0] = nil
+	p.flight = p.flight[1:] // to move the rest up for each would cost more than all else here
 	return t
 }
 
