@@ -93,6 +93,8 @@ func frameCases() []frameCase {
 	bare := Run{Task: "noop", Args: Raw{codeNil}}
 	lock := append([]byte{0x81, 0xa4, 'l', 'o', 'c', 'k'}, HandleRef{Handle: Handle{Kind: 200, Meta: []byte("m")}, First: 0, Count: 1}.append(nil)...)
 	withLock := Run{Task: "guarded", Args: lock, Ticket: "g"}
+	chunk := Run{Task: "square", Args: Raw{0x93, 1, 2, 3}, Ticket: "c", Chunk: 3}
+	chunkResult, _ := AppendChunk(nil, []int{1, 4, 9}, nil)
 	biggest := Run{Task: "t", Args: Raw(AppendUint(nil, math.MaxUint64)), Attempt: math.MaxInt32, Attempts: math.MaxInt32,
 		Timeout: time.Duration(maxMilliseconds) * time.Millisecond, Grace: time.Millisecond, Seq: math.MaxUint64, Epoch: math.MaxUint64}
 	cancel := Cancel{ID: 9, Reason: "timeout", Grace: 300 * time.Millisecond}
@@ -127,6 +129,9 @@ func frameCases() []frameCase {
 				"timeout_ms": maxMilliseconds, "grace_ms": 1, "seq": uint64(math.MaxUint64), "epoch": uint64(math.MaxUint64)}),
 		request("run, strings of 40, 200 and 300 bytes", 1<<32, MethodRun, AppendRunParams(nil, long), 0, long,
 			d{"task": text(200), "args": text(300), "ticket": text(40)}),
+		request("run, a chunk of three elements", 8, MethodRun, AppendRunParams(nil, chunk), 0, chunk,
+			d{"task": "square", "args": []any{1, 2, 3}, "ticket": "c", "chunk": 3}),
+		response("result of a chunk", 8, nil, chunkResult, 0, nil, d{"result": []any{nil, []any{1, 4, 9}}}),
 		response("result", 7, nil, Raw{0x31}, 0, nil, d{"result": 49}),
 		response("result nil", 256, nil, nil, 0, nil, d{"result": nil}),
 		response("result with a handle", 65536, nil, HandleRef{Handle: Handle{Kind: 200}, Count: 2}.append(nil), 2, nil, d{"result": d{"$ext": []any{1, "c80002"}}}),
