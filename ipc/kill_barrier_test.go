@@ -8,8 +8,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-
 )
 
 var barrierVictims = &victimKind{

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-
 )
 
 var conditionVictims = &victimKind{

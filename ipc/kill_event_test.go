@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/seed-185a7250/multiproc/ipc/internal/shm"
 )
 

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-
 )
 
 // lockFresh has a new process acquire and release.

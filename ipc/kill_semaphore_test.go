@@ -6,8 +6,6 @@ import (
 	"context"
 	"slices"
 	"testing"
-
-
 )
 
 const permits = 2
