@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -119,13 +118,14 @@ func (s *server) execute(current *run, r request, me int) {
 		if returned {
 			return
 		}
-		if v := recover(); v != nil {
-			fault := &proto.Fault{Kind: proto.KindPanic, Text: fmt.Sprintf("panic: %v", v), Stack: string(debug.Stack()), Value: current.value()}
-			s.finish(current, fault, proto.Payload{})
+		v := recover()
+		fault := unreturned("task", v)
+		fault.Value = current.value()
+		if v == nil {
+			go s.carryOn(current, fault, me)
 			return
 		}
-		fault := &proto.Fault{Kind: proto.KindGoexit, Text: "the task ended its goroutine without a result", Stack: string(debug.Stack()), Value: current.value()}
-		go s.carryOn(current, fault, me)
+		s.finish(current, fault, proto.Payload{})
 	}()
 	value, fault := s.call(current, r)
 	returned = true

@@ -53,7 +53,7 @@ func (f *Future[R]) run(ctx context.Context, fn func(ctx context.Context) (R, er
 	defer func() {
 		switch {
 		case !returned:
-			f.settle(zero, unreturned(recover()))
+			f.settle(zero, unreturned("function", recover()))
 		case err != nil:
 			f.settle(zero, because(ctx, err))
 		default:
@@ -64,10 +64,11 @@ func (f *Future[R]) run(ctx context.Context, fn func(ctx context.Context) (R, er
 	returned = true
 }
 
-// unreturned is the fault of a function that has not returned; v is what was recovered.
-func unreturned(v any) *proto.Fault {
+// unreturned is the fault of what, a task or a function, that has not returned; v is what was recovered: nil, if it has ended its
+// goroutine.
+func unreturned(what string, v any) *proto.Fault {
 	if v == nil {
-		return &proto.Fault{Kind: proto.KindGoexit, Text: "the function ended its goroutine without a result", Stack: string(debug.Stack())}
+		return &proto.Fault{Kind: proto.KindGoexit, Text: "the " + what + " ended its goroutine without a result", Stack: string(debug.Stack())}
 	}
 	return &proto.Fault{Kind: proto.KindPanic, Text: fmt.Sprintf("panic: %v", v), Stack: string(debug.Stack())}
 }
