@@ -140,6 +140,7 @@ func TestCancelBehindAStoppedProcess(t *testing.T) {
 	pid := p.Status()[0].PID
 	syscall.Kill(pid, syscall.SIGSTOP)
 	defer syscall.Kill(pid, syscall.SIGCONT)
+	eventually(t, func() bool { s, _ := readStat(pid); return s.state == 'T' }, "process %d is stopped", pid)
 	fs := tinyBatch(t, p, 300)
 	for _, f := range fs[100:200] {
 		f.Cancel(errTest)
