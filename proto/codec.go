@@ -106,7 +106,7 @@ func Unmarshal(p Payload, v any, lim Limits) (leftover []int, err error) {
 	if err == nil && t.head()+t.n() == len(p.Bytes) && len(p.Bytes) <= lim.value() && scalar(t, p.Bytes[t.head():], v) {
 		return p.FDs, nil
 	}
-	if err := Scan(p.Bytes, lim); err != nil {
+	if err := scanValue(p.Bytes, lim, opened); err != nil {
 		return p.FDs, err
 	}
 	return unmarshal(p, v)

@@ -94,7 +94,7 @@ func decodeBool(d *decoder, p *plan, v reflect.Value) error {
 }
 
 func decodeInt(d *decoder, p *plan, v reflect.Value) error {
-	t, err := d.next()
+	t, err := d.integer()
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func decodeInt(d *decoder, p *plan, v reflect.Value) error {
 }
 
 func decodeUint(d *decoder, p *plan, v reflect.Value) error {
-	t, err := d.next()
+	t, err := d.integer()
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (d *decoder) noInteger(p *plan, t token) error {
 }
 
 func decodeFloat(d *decoder, p *plan, v reflect.Value) error {
-	t, err := d.next()
+	t, err := d.integer()
 	if err != nil {
 		return err
 	}

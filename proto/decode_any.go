@@ -113,7 +113,7 @@ func (d *decoder) mixedMap(start map[string]any, n int) (any, error) {
 		if err != nil {
 			return nil, at(err, "[key]")
 		}
-		if key != nil && !reflect.ValueOf(key).Comparable() {
+		if key != nil && !findable(key) {
 			return nil, &MismatchError{Text: fmt.Sprintf("a %T cannot be a key", key)}
 		}
 		if key != key {
@@ -130,7 +130,16 @@ func (d *decoder) mixedMap(start map[string]any, n int) (any, error) {
 }
 
 func (d *decoder) anyExt(t token) (any, error) {
+	switch t.ext {
+	case ExtTuple, ExtSet, ExtFrozenSet:
+		if v, err, ok := d.anyHolder(t); ok {
+			return v, err
+		}
+	}
 	content := d.body(t)
+	if v, ok := parseExt(t.ext, content); ok {
+		return v, nil
+	}
 	switch t.ext {
 	case ExtTime:
 		if tm, ok := parseTime(content); ok {

@@ -37,8 +37,8 @@ func decodeSlice(d *decoder, p *plan, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	if t.class != classArray {
-		return d.mismatch(p.want, t)
+	if t, err = d.sequence(p, t, ExtTuple, ExtSet, ExtFrozenSet); err != nil {
+		return err
 	}
 	size := max(int(p.elem.typ.Size()), 1)
 	n := min(t.n(), max(firstChunk/size, 1))
@@ -66,7 +66,10 @@ func decodeArray(d *decoder, p *plan, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	if t.class != classArray || t.n() != v.Len() {
+	if t, err = d.sequence(p, t, ExtTuple); err != nil {
+		return err
+	}
+	if t.n() != v.Len() {
 		return d.mismatch(p.want, t)
 	}
 	for i := range t.n() {
@@ -100,7 +103,7 @@ func decodeMap(d *decoder, p *plan, v reflect.Value) error {
 		if err := p.key.dec(d, p.key, key); err != nil {
 			return at(err, "[key]")
 		}
-		if !key.Comparable() {
+		if !key.Comparable() || key.Kind() == reflect.Interface && !key.IsNil() && !findable(key.Interface()) {
 			return &MismatchError{Text: fmt.Sprintf("a %T cannot be a key", key.Interface())}
 		}
 		if !key.Equal(key) {

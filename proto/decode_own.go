@@ -197,6 +197,13 @@ func decodeError(d *decoder, p *plan, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
+	if t.class == classExt && t.ext == ExtError {
+		if f, err := ParseFault(slices.Clone(d.b[d.i : d.i+t.n()])); err == nil {
+			d.i += t.n()
+			v.Set(reflect.ValueOf(f))
+			return nil
+		}
+	}
 	if t.class != classStr {
 		return d.mismatch(p.want, t)
 	}

@@ -190,7 +190,7 @@ func (e *encoder) dict(v map[string]any) error {
 // value that is kept byte for byte must not have handles, which are nothing without
 // their descriptors.
 func (e *encoder) wrote(start int, handles bool) error {
-	s := scanner{b: e.w.b[start:], room: e.room, limits: Limits{Depth: defaultDepth, Elements: defaultElements}}
+	s := scanner{b: e.w.b[start:], room: e.room, contents: opened, limits: Limits{Depth: defaultDepth, Elements: defaultElements}}
 	if err := s.value(defaultDepth - e.depth); err != nil {
 		return err
 	}

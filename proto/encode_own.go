@@ -31,8 +31,7 @@ func encodeExt(e *encoder, p *plan, v reflect.Value) error {
 	if err := e.fits(len(x.Data)); err != nil {
 		return err
 	}
-	e.w.b = append(AppendExtHeader(e.w.b, x.Code, len(x.Data)), x.Data...)
-	return nil
+	return e.whole(append(AppendExtHeader(nil, x.Code, len(x.Data)), x.Data...))
 }
 
 // encodeTime writes MessagePack's timestamp in the shortest of its three forms.

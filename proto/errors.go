@@ -33,6 +33,17 @@ var (
 	// channel, a function), or for a destination that nothing can be stored in. It
 	// is a mistake in the program.
 	ErrUnsupported = errors.New("proto: unsupported type")
+
+	// ErrKey is returned by [AppendKey] for a value that cannot be a key: an array, a map,
+	// a set, a slice, an error, a handle, or a tuple with one of these in it.
+	ErrKey = errors.New("proto: not a key")
+
+	// ErrOrder is returned by [Compare] for two values of which neither comes first: a str
+	// and an integer, two maps.
+	ErrOrder = errors.New("proto: no order")
+
+	// ErrOperands is returned by [Add] for two values that cannot be added.
+	ErrOperands = errors.New("proto: cannot be added")
 )
 
 // A MismatchError tells where in a value, and how, it differs from the Go type it

@@ -101,7 +101,7 @@ func (m planner) collect(t reflect.Type, index []int, within []reflect.Type, all
 // inlined reports whether an embedded struct is one of fields: not one that has a
 // form of its own.
 func (m planner) inlined(t reflect.Type) bool {
-	if t == timeType || t == extType {
+	if _, ok := extForms[t]; ok || t == timeType || t == extType {
 		return false
 	}
 	p := reflect.PointerTo(t)

@@ -109,7 +109,7 @@ func ParseMessage(body []byte, lim Limits) (Message, error) {
 	if len(body) > lim.Frame {
 		return Message{}, tooLarge("frame", uint64(len(body)), uint64(lim.Frame), "bytes")
 	}
-	if err := scanAll(body, lim.message()); err != nil {
+	if err := scanAll(body, lim.message(), closed); err != nil {
 		return Message{}, err
 	}
 	c := cursor{b: body}

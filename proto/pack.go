@@ -102,18 +102,20 @@ func AppendFloat32(b []byte, v float32) []byte {
 // AppendString appends v as a str. The bytes go out as they are; peers in other
 // languages expect UTF-8.
 func AppendString(b []byte, v string) []byte {
-	n := len(v)
+	return append(appendStringHeader(b, len(v)), v...)
+}
+
+// appendStringHeader appends the head of a str of n bytes.
+func appendStringHeader(b []byte, n int) []byte {
 	switch {
 	case n < 32:
-		b = append(b, codeFixStr|byte(n))
+		return append(b, codeFixStr|byte(n))
 	case n <= math.MaxUint8:
-		b = append(b, codeStr8, byte(n))
+		return append(b, codeStr8, byte(n))
 	case n <= math.MaxUint16:
-		b = binary.BigEndian.AppendUint16(append(b, codeStr16), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint32(append(b, codeStr32), uint32(n))
+		return binary.BigEndian.AppendUint16(append(b, codeStr16), uint16(n))
 	}
-	return append(b, v...)
+	return binary.BigEndian.AppendUint32(append(b, codeStr32), uint32(n))
 }
 
 // AppendBin appends v as a bin, an empty one when v is nil.

@@ -112,6 +112,10 @@ func (m planner) byMethod(p *plan) {
 		p.dec, p.want = decodeDuration, `a duration ("1m30s", or nanoseconds)`
 		return
 	}
+	if form, ok := extForms[t]; ok {
+		p.enc, p.dec, p.want = form.enc, form.dec, form.want
+		return
+	}
 	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
 		return
 	}
@@ -188,6 +192,8 @@ func (m planner) byKind(p *plan) {
 		p.enc, p.dec, p.want = encodeFloat32, decodeFloat, "a number"
 	case reflect.Float64:
 		p.enc, p.dec, p.want = encodeFloat, decodeFloat, "a number"
+	case reflect.Complex64, reflect.Complex128:
+		p.enc, p.dec, p.want = encodeComplex, decodeComplex, "a complex number"
 	case reflect.String:
 		p.enc, p.dec, p.want = encodeString, decodeString, "a string"
 		p.order = func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) }
@@ -221,7 +227,7 @@ func (m planner) byKind(p *plan) {
 		if p.fields, err = m.fieldsOf(t); err != nil {
 			p.unsupported("%s", err)
 		}
-	default: // chan, func, complex, uintptr, unsafe.Pointer
+	default: // chan, func, uintptr, unsafe.Pointer
 		p.unsupported("a %s has no form on the wire", t)
 	}
 }

@@ -10,17 +10,20 @@ package proto
 // if b ends before them. Every decoder of this package scans first: what five bytes
 // can claim (vmihailenco/msgpack#401) is refused before anybody makes room for it.
 func Scan(b []byte, lim Limits) error {
-	lim = lim.filled()
+	return scanValue(b, lim.filled(), closed)
+}
+
+func scanValue(b []byte, lim Limits, c contents) error {
 	if len(b) > lim.value() {
 		return tooLarge("value", uint64(len(b)), uint64(lim.value()), "bytes")
 	}
-	return scanAll(b, lim)
+	return scanAll(b, lim, c)
 }
 
 // scanAll is Scan with filled limits and without the limit on bytes, which the
 // frame had.
-func scanAll(b []byte, lim Limits) error {
-	s := scanner{b: b, room: lim.Elements, limits: lim}
+func scanAll(b []byte, lim Limits, c contents) error {
+	s := scanner{b: b, room: lim.Elements, limits: lim, contents: c}
 	if err := s.value(lim.Depth); err != nil {
 		return err
 	}
@@ -31,11 +34,12 @@ func scanAll(b []byte, lim Limits) error {
 }
 
 type scanner struct {
-	b       []byte
-	i       int
-	room    int // elements that may still come
-	handles int // extensions with the code of handles seen
-	limits  Limits
+	b        []byte
+	i        int
+	room     int // elements that may still come
+	handles  int // extensions with the code of handles seen
+	contents contents
+	limits   Limits
 }
 
 // value passes one value that may nest depth levels. It recurses once per level:
@@ -58,6 +62,11 @@ func (s *scanner) value(depth int) error {
 	case classExt:
 		if t.ext == ExtHandle {
 			s.handles++
+		}
+		if s.contents != closed {
+			if err := s.content(t.ext, s.b[s.i:s.i+n], depth); err != nil {
+				return err
+			}
 		}
 		fallthrough
 	default:

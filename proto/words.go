@@ -39,13 +39,15 @@ func describe(t token, rest []byte) string {
 	case classMap:
 		return fmt.Sprintf("a map of %d", t.n())
 	}
-	switch t.ext {
-	case ExtHandle:
-		return "a handle"
-	case ExtTime:
-		return "a time"
+	switch {
+	case t.ext == ExtBigInt && t.n() == 0:
+		return "an extension of code 5"
+	case t.ext == ExtBigInt && t.n() <= maxQuote/2:
+		return parseBigInt(rest[:t.n()]).String()
+	case t.ext == ExtBigInt:
+		return "an integer of " + count(t.n())
 	}
-	return fmt.Sprintf("an extension of code %d", t.ext)
+	return extName(t.ext)
 }
 
 // maxQuote is how many letters of a value are quoted in an error.

@@ -1,0 +1,215 @@
+package proto
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// AppendKey appends the canonical form of the scanned value v as the key of a dict: two values
+// are the same key if and only if their canonical forms are the same bytes. It is one value
+// itself, which is equal to v ([Equal]) unless NaN is in it, and its own canonical form.
+//
+// Keys are equal by value, as in Python: true, 1, 1.0, 1+0i and a big integer 1 are one key,
+// and so are 0.0 and -0.0, and a float32 and the float64 of that value. All NaN are one key. A
+// str, a bin, an integer and a tuple of an integer are four. Of a reference the manager and the
+// object count, not the address. A frozen set is the same in any order. Opaque blobs, and
+// extensions that are not known or whose content is malformed, are their code and their bytes.
+//
+// It returns ErrKey for what cannot be a key, also within a tuple, and ErrProtocol if v is not
+// one value; dst is then returned as it was. Integers of 64 bits and strs allocate nothing if
+// dst has room.
+func AppendKey(dst []byte, v Raw) ([]byte, error) {
+	if len(v) == 1 && (v[0] < codeFixMap || v[0] >= codeNegFix) {
+		return append(dst, v[0]), nil
+	}
+	if len(v) > 0 && v[0]&0xe0 == codeFixStr && int(v[0]&31) == len(v)-1 {
+		return append(dst, v...), nil
+	}
+	k := keyer{dst: dst, cursor: cursor{b: v}}
+	err := k.value(maxDepth)
+	if err == nil {
+		err = k.end("a key")
+	}
+	if err != nil {
+		return dst, err
+	}
+	return k.dst, nil
+}
+
+// A keyer writes canonical forms. With all it takes also what cannot be a key, for comparisons
+// that do not depend on order; a set is then the same as a frozen set.
+type keyer struct {
+	cursor
+	dst []byte
+	all bool
+}
+
+func (k *keyer) value(depth int) error {
+	t, content, ok := k.next()
+	if !ok {
+		return errEnd
+	}
+	if n, ok := readNumber(t, content); ok {
+		k.dst = n.appendKey(k.dst)
+		return nil
+	}
+	switch t.class {
+	case classNil:
+		k.dst = AppendNil(k.dst)
+	case classStr:
+		k.dst = append(appendStringHeader(k.dst, len(content)), content...)
+	case classBin:
+		k.dst = AppendBin(k.dst, content)
+	case classExt:
+		return k.ext(t.ext, content, depth)
+	default:
+		return k.container(t, depth)
+	}
+	return nil
+}
+
+// appendKey appends n in the one form that it has as a key.
+func (n number) appendKey(b []byte) []byte {
+	switch n.kind {
+	case numUint:
+		return AppendUint(b, n.bits)
+	case numInt:
+		return AppendInt(b, int64(n.bits))
+	case numBig:
+		return append(AppendExtHeader(b, ExtBigInt, len(n.big)), n.big...)
+	case numComplex:
+		return appendComplex(b, oneForm(n.f), oneForm(n.im))
+	}
+	if n.f == math.Trunc(n.f) && !math.IsInf(n.f, 0) {
+		return AppendBigInt(b, n.integer())
+	}
+	return AppendFloat(b, oneForm(n.f))
+}
+
+// oneForm makes one of the two zeros, and one of all NaN: the one that other languages write.
+func oneForm(f float64) float64 {
+	if f != f {
+		return math.Float64frombits(0x7ff8 << 48)
+	}
+	return f + 0 // -0 + 0 is 0
+}
+
+func (k *keyer) ext(code int8, content []byte, depth int) error {
+	switch code {
+	case ExtTime:
+		if tm, ok := parseTime(content); ok {
+			k.dst = appendTime(k.dst, tm)
+			return nil
+		}
+	case ExtObject:
+		content = content[:min(len(content), refBytes)]
+	case ExtHandle, ExtSet, ExtSlice, ExtError:
+		if !k.all {
+			return notKey(code)
+		}
+	}
+	if holdsValues(code) {
+		if in, n, ok := elements(content); ok {
+			return k.sequence(code, in, n, depth)
+		}
+	}
+	k.dst = append(AppendExtHeader(k.dst, code, len(content)), content...)
+	return nil
+}
+
+func notKey(code int8) error {
+	return fmt.Errorf("%w: %s cannot be one", ErrKey, extName(code))
+}
+
+// sequence appends an extension whose content is an array of n elements, which in opens.
+func (k *keyer) sequence(code int8, in cursor, n, depth int) error {
+	if depth--; depth < 0 {
+		return tooLarge("nesting", maxDepth+1, maxDepth, "levels")
+	}
+	start, outer := len(k.dst), k.cursor
+	k.cursor = in
+	ends := make([]int, 0, min(n, 16))
+	set := code == ExtSet || code == ExtFrozenSet
+	for range n {
+		if err := k.value(depth); err != nil {
+			return err
+		}
+		if set {
+			ends = append(ends, len(k.dst)-start)
+		}
+	}
+	k.cursor = outer
+	if set {
+		code, n = ExtFrozenSet, k.order(start, ends)
+	}
+	k.dst = wrapItems(k.dst, code, start, n)
+	return nil
+}
+
+// container appends an array or a map, which only comparisons ask for.
+func (k *keyer) container(t token, depth int) error {
+	if !k.all {
+		return fmt.Errorf("%w: %s cannot be one", ErrKey, className(t.class))
+	}
+	if depth--; depth < 0 {
+		return tooLarge("nesting", maxDepth+1, maxDepth, "levels")
+	}
+	if t.class == classArray {
+		k.dst = AppendArrayHeader(k.dst, t.n())
+		for range t.n() {
+			if err := k.value(depth); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	k.dst = AppendMapHeader(k.dst, t.n())
+	start := len(k.dst)
+	ends := make([]int, 0, min(t.n(), 16))
+	for range t.n() {
+		if err := k.value(depth); err != nil {
+			return err
+		}
+		if err := k.value(depth); err != nil {
+			return err
+		}
+		ends = append(ends, len(k.dst)-start)
+	}
+	k.order(start, ends)
+	return nil
+}
+
+// order sorts the pieces of dst from start on, which end at ends, by their bytes, and drops
+// those that are there twice. It returns how many are left.
+func (k *keyer) order(start int, ends []int) int {
+	if len(ends) < 2 {
+		return len(ends)
+	}
+	was := slices.Clone(k.dst[start:])
+	pieces := make([][]byte, len(ends))
+	from := 0
+	for i, end := range ends {
+		pieces[i], from = was[from:end], end
+	}
+	slices.SortFunc(pieces, bytes.Compare)
+	pieces = slices.CompactFunc(pieces, bytes.Equal)
+	k.dst = k.dst[:start]
+	for _, p := range pieces {
+		k.dst = append(k.dst, p...)
+	}
+	return len(pieces)
+}
+
+// wrap makes what b has from start on the content of an extension.
+func wrap(b []byte, code int8, start int) []byte {
+	var head [8]byte
+	return slices.Insert(b, start, AppendExtHeader(head[:0], code, len(b)-start)...)
+}
+
+// wrapItems makes what b has from start on, n elements, an extension with an array of them.
+func wrapItems(b []byte, code int8, start, n int) []byte {
+	var head [8]byte
+	return wrap(slices.Insert(b, start, AppendArrayHeader(head[:0], n)...), code, start)
+}
