@@ -1,0 +1,221 @@
+package proto
+
+import (
+	"bytes"
+	"math"
+)
+
+// Equal reports whether two scanned values are equal, as == of Python has it: numbers by
+// value whatever their type and width, but NaN is not equal to NaN; an array never to a tuple,
+// a str never to a bin; a set to a frozen set with the same elements; maps and sets whatever
+// their order. Keys of maps and elements of sets are compared as keys are ([AppendKey]): there
+// NaN is NaN. References are equal if manager and object are; times if they are the same
+// instant; opaque blobs, handles, and extensions that are not known or malformed if code and
+// bytes are. The time it takes grows like the size of the values; where maps have other orders,
+// like that times their depth.
+func Equal(a, b Raw) bool {
+	if bytes.Equal(a, b) {
+		return len(a) > 0 && !hasNaN(a) || equalSlow(a, b)
+	}
+	if len(a) == 1 && len(b) == 1 && a[0]&b[0]&codeFixMap == 0 && a[0]|b[0] < codeFixMap {
+		return false // two small integers
+	}
+	return equalSlow(a, b)
+}
+
+func equalSlow(a, b Raw) bool {
+	p := sides{a: cursor{b: a}, b: cursor{b: b}}
+	return p.equal(maxDepth) && p.a.i == len(a) && p.b.i == len(b)
+}
+
+// hasNaN reports whether a NaN is anywhere in v.
+func hasNaN(v Raw) bool {
+	if len(v) < 5 {
+		return false
+	}
+	w := walker{cursor{b: v}}
+	for w.i < len(v) {
+		if n := short(v, w.i); n > 0 {
+			w.i += n
+			continue
+		}
+		t, content, ok := w.next()
+		if !ok {
+			return true
+		}
+		switch {
+		case t.class == classFloat64 || t.class == classFloat32:
+			if math.IsNaN(t.float()) {
+				return true
+			}
+		case t.class == classExt && t.ext == ExtComplex && len(content) == 16:
+			if re, im := parseComplex(content); re != re || im != im {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sides walks over two values at a time. Where they are equal both cursors move behind them; where
+// not, the cursors are of no more use.
+type sides struct {
+	a, b cursor
+	nan  bool // NaN is equal to NaN
+}
+
+func (p *sides) equal(depth int) bool {
+	if depth == 0 {
+		return p.equalBytes()
+	}
+	s, x, ok1 := p.a.next()
+	t, y, ok2 := p.b.next()
+	if !ok1 || !ok2 {
+		return false
+	}
+	return p.equalTokens(s, x, t, y, depth)
+}
+
+// equalTokens goes on behind two tokens with their content.
+func (p *sides) equalTokens(s token, x []byte, t token, y []byte, depth int) bool {
+	n, ok := readNumber(s, x)
+	m, ok2 := readNumber(t, y)
+	if ok || ok2 {
+		return ok && ok2 && n.same(m, p.nan)
+	}
+	if s.class != t.class {
+		return false
+	}
+	switch s.class {
+	case classStr, classBin:
+		return bytes.Equal(x, y)
+	case classArray:
+		return s.n() == t.n() && p.equalRow(s.n(), depth-1)
+	case classMap:
+		return s.n() == t.n() && p.equalMaps(s.n(), depth-1)
+	case classExt:
+		return p.equalExts(s.ext, t.ext, x, y, depth)
+	}
+	return true // nil
+}
+
+// equalBytes is for what is nested deeper than anything that was checked.
+func (p *sides) equalBytes() bool {
+	x, err := p.a.raw("value")
+	y, err2 := p.b.raw("value")
+	return err == nil && err2 == nil && bytes.Equal(x, y)
+}
+
+func (p *sides) equalRow(n, depth int) bool {
+	for range n {
+		if !p.equal(depth) {
+			return false
+		}
+	}
+	return true
+}
+
+// equalMaps compares n entries. Most maps that are equal have the same order.
+func (p *sides) equalMaps(n, depth int) bool {
+	for i := range n {
+		before := *p
+		p.nan = true
+		same := p.equal(depth)
+		p.nan = before.nan
+		if !same {
+			*p = before
+			return p.equalEntries(n-i, depth)
+		}
+		if !p.equal(depth) {
+			return false
+		}
+	}
+	return true
+}
+
+// equalEntries compares the last n entries of two maps in any order.
+func (p *sides) equalEntries(n, depth int) bool {
+	places := make(map[string]int, min(n, firstEntries))
+	key := keyer{all: true}
+	for range n {
+		if !key.from(&p.b) {
+			return false
+		}
+		places[string(key.dst)] = p.b.i
+		if p.b.skip() != nil {
+			return false
+		}
+	}
+	end := p.b.i
+	for range n {
+		if !key.from(&p.a) {
+			return false
+		}
+		place, ok := places[string(key.dst)]
+		p.b.i = place
+		if !ok || !p.equal(depth) {
+			return false
+		}
+	}
+	p.b.i = end
+	return true
+}
+
+// from makes dst the canonical form of the next value of c, and passes it.
+func (k *keyer) from(c *cursor) bool {
+	k.cursor, k.dst = *c, k.dst[:0]
+	err := k.value(maxDepth)
+	*c = k.cursor
+	return err == nil
+}
+
+func (p *sides) equalExts(a, b int8, x, y []byte, depth int) bool {
+	same := a == b
+	switch {
+	case a == ExtTime && same:
+		if s, ok := parseTime(x); ok {
+			t, ok := parseTime(y)
+			return ok && s.Equal(t)
+		}
+	case a == ExtObject && same:
+		if len(x) >= refBytes && len(y) >= refBytes {
+			return bytes.Equal(x[:refBytes], y[:refBytes])
+		}
+	case holdsValues(a) && holdsValues(b):
+		in, n, ok := elements(x)
+		other, m, ok2 := elements(y)
+		sets := (a == ExtSet || a == ExtFrozenSet) && (b == ExtSet || b == ExtFrozenSet)
+		if ok && ok2 {
+			q := sides{a: in, b: other, nan: p.nan}
+			return sets && q.equalSets(n, m) || same && !sets && n == m && q.equalRow(n, depth-1)
+		}
+	}
+	return same && bytes.Equal(x, y)
+}
+
+// equalSets compares the n elements of one set with the m of another.
+func (p *sides) equalSets(n, m int) bool {
+	found := make(map[string]bool, min(n, firstEntries))
+	key := keyer{all: true}
+	for range n {
+		if !key.from(&p.a) {
+			return false
+		}
+		found[string(key.dst)] = false
+	}
+	missing := len(found)
+	for range m {
+		if !key.from(&p.b) {
+			return false
+		}
+		twice, ok := found[string(key.dst)]
+		if !ok {
+			return false
+		}
+		if !twice {
+			found[string(key.dst)] = true
+			missing--
+		}
+	}
+	return missing == 0
+}
