@@ -41,16 +41,7 @@ func (c *Conn) WriteFrames(frames []byte) error {
 	if c.sock == nil {
 		return ErrClosed
 	}
-	c.wmu.lock()
-	defer c.wmu.unlock()
-	if err := c.usable(receiveOnly); err != nil {
-		return err
-	}
-	if c.writeE != nil {
-		return c.writeE
-	}
-	c.tx.bufs = append(c.tx.bufs[:0], frames)
-	return c.written(c.transmit(nil))
+	return c.writeFrames(frames, nil)
 }
 
 // writeFrame is WriteFrame for who has the turn.
@@ -184,4 +175,46 @@ func advance(bufs [][]byte, n int) [][]byte {
 		bufs[0] = bufs[0][n:]
 	}
 	return bufs
+}
+
+// writeFrames is WriteFrames with descriptors, which go with the first byte.
+func (c *Conn) writeFrames(frames []byte, fds []int) error {
+	c.wmu.lock()
+	defer c.wmu.unlock()
+	if err := c.usable(receiveOnly); err != nil {
+		return err
+	}
+	if c.writeE != nil {
+		return c.writeE
+	}
+	c.tx.bufs = append(c.tx.bufs[:0], frames)
+	return c.written(c.transmit(fds))
+}
+
+// tryWrite sends as much of frames as goes without waiting, and tells how much. Who sends the
+// rest must be the next to send.
+func (c *Conn) tryWrite(frames []byte) (sent int, err error) {
+	c.wmu.lock()
+	defer c.wmu.unlock()
+	if err := c.usable(receiveOnly); err != nil {
+		return 0, err
+	}
+	if c.writeE != nil {
+		return 0, c.writeE
+	}
+	e := c.raw.Control(func(fd uintptr) {
+		for {
+			sent, err = unix.Write(int(fd), frames)
+			if err != unix.EINTR {
+				return
+			}
+		}
+	})
+	if err == unix.EAGAIN {
+		return 0, nil
+	}
+	if e != nil {
+		err = e
+	}
+	return max(sent, 0), c.written(max(sent, 0), err)
 }

@@ -114,3 +114,15 @@ func RegisterHandle(kind uint8, open func(h Handle, fds []int) (any, error)) {
 		panic(fmt.Sprintf("proto: handle kind %d registered twice", kind))
 	}
 }
+
+// ParseHandleRef reads r as a handle; Meta aliases r.
+func ParseHandleRef(r Raw) (HandleRef, error) {
+	b, ok := IsExt(r, ExtHandle)
+	if !ok {
+		return HandleRef{}, protocolf("expected a handle")
+	}
+	return parseHandle(b)
+}
+
+// AppendHandle appends r.
+func AppendHandle(b []byte, r HandleRef) []byte { return r.append(b) }

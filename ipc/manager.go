@@ -1,0 +1,214 @@
+package ipc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/seed-185a7250/multiproc/proto"
+)
+
+// ManagerOptions of a Manager; the zero value is good.
+type ManagerOptions struct {
+	// Limits of each connection; zero fields have their defaults.
+	Limits ManagerLimits
+	// RefuseShutdown answers the method shutdown with ErrDenied.
+	RefuseShutdown bool
+	// Logger is told of connections that are refused or break the protocol; nil is silence.
+	Logger hclog.Logger
+}
+
+// ManagerLimits bound what one connection may ask of a manager. PROTOCOL.md says what
+// happens beyond each.
+type ManagerLimits struct {
+	Frame       int // bytes of the body of a frame; default as proto.Limits
+	Pending     int // calls that wait; default 16,384
+	Objects     int // objects on which it has leases; default 65,536
+	Memory      int // bytes of values that it stored and that are still there; default 1 GiB
+	Unread      int // bytes of answers that it has not read; default 64 MiB
+	Connections int // of the manager, all together; default 4,096
+}
+
+func (l ManagerLimits) filled() ManagerLimits {
+	set := func(v *int, def int) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	set(&l.Frame, 64<<20+64<<10)
+	set(&l.Pending, 16<<10)
+	set(&l.Objects, 64<<10)
+	set(&l.Memory, 1<<30)
+	set(&l.Unread, 64<<20)
+	set(&l.Connections, 4<<10)
+	return l
+}
+
+// A Manager is a server of objects that any number of processes share by reference: dicts,
+// lists, locks, queues … (proto/PROTOCOL.md, "Managers", has them all). Clients reach it with
+// [Connect].
+//
+// One mutex guards everything that it owns, so each operation is atomic by construction, also
+// those that concern two objects. Nobody waits while holding it: calls that wait are put in a
+// line, without a goroutine, and answers are sent after it is given back.
+type Manager struct {
+	opts     ManagerOptions
+	limits   ManagerLimits
+	log      hclog.Logger
+	instance uint64
+
+	mu       sync.Mutex
+	closed   bool
+	objects  map[uint64]*object
+	names    map[string]*object
+	last     uint64 // id that was given out last
+	sessions map[*session]struct{}
+	dying    []*object  // nobody refers to them, unless somebody has come to since
+	dirty    []*session // have answers to be sent
+	stats    managerStats
+
+	journal journal // of changes; nil: nothing is kept
+
+	serving  sync.WaitGroup // goroutines that serve a connection or accept some
+	shutdown chan struct{}  // closed by the method shutdown
+	shutOnce sync.Once
+}
+
+// A journal keeps what changes, in this order, so that a Manager can come back to it.
+type journal interface {
+	record(o *object, op string, args []proto.Raw)
+}
+
+func (m *Manager) record(o *object, op string, args []proto.Raw) {
+	if m.journal != nil {
+		m.journal.record(o, op, args)
+	}
+}
+
+type managerStats struct {
+	calls   uint64
+	waiting int
+	leases  int
+	bytes   int
+}
+
+// NewManager makes a Manager without objects. It does nothing before Serve.
+func NewManager(o ManagerOptions) (*Manager, error) {
+	var b [8]byte
+	rand.Read(b[:])
+	m := &Manager{
+		opts:     o,
+		limits:   o.Limits.filled(),
+		log:      o.Logger,
+		instance: binary.BigEndian.Uint64(b[:]) | 1,
+		objects:  map[uint64]*object{},
+		names:    map[string]*object{},
+		sessions: map[*session]struct{}{},
+		shutdown: make(chan struct{}),
+	}
+	if m.log == nil {
+		m.log = hclog.NewNullLogger()
+	}
+	return m, nil
+}
+
+// Instance is the number that names this manager in references.
+func (m *Manager) Instance() uint64 { return m.instance }
+
+// ShutDown is closed when a client has called shutdown; whoever serves the manager then
+// calls Close.
+func (m *Manager) ShutDown() <-chan struct{} { return m.shutdown }
+
+// Serve accepts connections from l until ctx ends or the Manager or l is closed, which is no
+// error. It does not close l.
+func (m *Manager) Serve(ctx context.Context, l *Listener) error {
+	for {
+		c, err := l.Accept(ctx)
+		if errors.Is(err, ErrClosed) || ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("ipc: manager: %w", err)
+		}
+		if !m.ServeConn(c) {
+			return nil
+		}
+	}
+}
+
+// ServeConn serves one connection, which it takes over, in a goroutine of its own. It returns
+// false, and closes c, if the Manager is closed.
+func (m *Manager) ServeConn(c *Conn) bool {
+	s := newSession(m, c)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		c.Close()
+		return false
+	}
+	m.sessions[s] = struct{}{}
+	m.serving.Go(s.serve)
+	return true
+}
+
+// Pair returns a connection to the Manager from within its own process.
+func (m *Manager) Pair() (*Conn, error) {
+	ours, theirs, err := Socketpair()
+	if err != nil {
+		return nil, err
+	}
+	c, err := NewConn(ours, ConnOptions{Name: "client", Limits: m.frameLimits()})
+	if err == nil {
+		m.ServeConn(c)
+	}
+	client, e := NewConn(theirs, ConnOptions{Name: "manager"})
+	return client, errors.Join(err, e)
+}
+
+func (m *Manager) frameLimits() proto.Limits { return proto.Limits{Frame: m.limits.Frame} }
+
+// Close ends all connections, and with them everything that waits, and waits until nobody is
+// served any more. Closing twice is fine.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	for s := range m.sessions {
+		s.conn.Close()
+	}
+	m.mu.Unlock()
+	m.serving.Wait()
+	return nil
+}
+
+// lock and unlock are around everything that touches what the Manager owns. Before unlock
+// gives the mutex back it ends the objects that nobody refers to any more; then it sends the
+// answers.
+func (m *Manager) lock() { m.mu.Lock() }
+
+func (m *Manager) unlock() {
+	m.bury()
+	sends := m.collect()
+	m.mu.Unlock()
+	for _, s := range sends {
+		s.send(false)
+	}
+}
+
+// collect takes the sessions whose answers the caller has to send; the mutex is held. Who is
+// being sent to is told that there is more.
+func (m *Manager) collect() []*session {
+	var mine []*session
+	for _, s := range m.dirty {
+		s.dirty = false
+		if s.claimSend() {
+			mine = append(mine, s)
+		}
+	}
+	m.dirty = m.dirty[:0]
+	return mine
+}

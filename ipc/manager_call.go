@@ -1,0 +1,154 @@
+package ipc
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-185a7250/multiproc/proto"
+)
+
+// A call is one request under way: one operation of one object. It is answered once, with one
+// of the methods that append a result, or with fail. It is valid until then, or until the
+// operation returns without an answer, having parked it.
+type call struct {
+	m     *Manager
+	s     *session // nil while a journal is replayed
+	id    uint64   // of the request; in a batch, of that
+	batch *[]byte  // where the answer goes, in a batch
+	obj   *object
+	op    string
+	args  []proto.Raw // alias the frame
+	owner uint64
+	wait  time.Duration // proto.Forever: no limit
+
+	space [4]proto.Raw // for args
+	start int          // of the answer, in out
+	body  int          // of its body
+	lent  []value      // in the answer, with references
+}
+
+// result begins the answer and returns the buffer to which one encoded value is to be
+// appended; finish ends it.
+func (c *call) result() []byte {
+	if c.batch != nil {
+		c.start = len(*c.batch)
+		return proto.AppendNil(proto.AppendArrayHeader(*c.batch, 2))
+	}
+	if c.s == nil {
+		return nil
+	}
+	c.start = len(c.s.out)
+	b := append(c.s.out, make([]byte, proto.HeaderSize)...)
+	c.body = len(b)
+	return proto.AppendResponseHead(b, c.id)
+}
+
+// finish ends the answer b, and gives the session a lease for each reference in it.
+func (c *call) finish(b []byte) {
+	switch {
+	case c.batch != nil:
+		*c.batch = b
+	case c.s == nil || c.s.ended:
+	case len(b)-c.body > c.m.limits.Frame:
+		c.s.out = b[:c.start]
+		clear(c.lent)
+		c.lent = c.lent[:0]
+		c.failf(proto.KindTooLarge, "the result has %d bytes, the most is %d", len(b)-c.body, c.m.limits.Frame)
+		return
+	default:
+		binary.BigEndian.PutUint32(b[c.start:], uint32(len(b)-c.body))
+		c.s.out = b
+		c.s.touch()
+	}
+	for _, v := range c.lent {
+		c.m.lend(c.s, v)
+	}
+	clear(c.lent)
+	c.lent = c.lent[:0]
+}
+
+func (c *call) replyNil()          { c.finish(proto.AppendNil(c.result())) }
+func (c *call) replyBool(v bool)   { c.finish(proto.AppendBool(c.result(), v)) }
+func (c *call) replyInt(v int)     { c.finish(proto.AppendInt(c.result(), int64(v))) }
+func (c *call) replyUint(v uint64) { c.finish(proto.AppendUint(c.result(), v)) }
+func (c *call) replyValue(v value) { c.finish(c.append(c.result(), v)) }
+func (c *call) replyRaw(r proto.Raw) {
+	c.finish(append(c.result(), r...))
+}
+
+// append appends a stored value to the answer. Its references will be lent.
+func (c *call) append(b []byte, v value) []byte {
+	if v.refs > 0 && c.s != nil {
+		c.lent = append(c.lent, v)
+	}
+	return append(b, v.raw...)
+}
+
+// replyValues answers with an array.
+func (c *call) replyValues(vs []value) {
+	b := proto.AppendArrayHeader(c.result(), len(vs))
+	for _, v := range vs {
+		b = c.append(b, v)
+	}
+	c.finish(b)
+}
+
+// fail answers with an error: a fault as it is, anything else by its meaning.
+func (c *call) fail(err error) {
+	f, ok := errors.AsType[*proto.Fault](err)
+	switch {
+	case ok:
+	case errors.Is(err, proto.ErrTooLarge):
+		f = &proto.Fault{Kind: proto.KindTooLarge, Text: err.Error()}
+	default:
+		f = &proto.Fault{Kind: proto.KindArguments, Text: err.Error()}
+	}
+	if c.batch != nil {
+		*c.batch = proto.AppendNil(proto.AppendFault(proto.AppendArrayHeader(*c.batch, 2), f))
+		return
+	}
+	if c.s != nil {
+		c.s.respond(c.id, f, nil)
+	}
+}
+
+func (c *call) failf(kind, format string, args ...any) {
+	c.fail(faultf(kind, format, args...))
+}
+
+func faultf(kind, format string, args ...any) *proto.Fault {
+	return &proto.Fault{Kind: kind, Text: fmt.Sprintf(format, args...)}
+}
+
+// unknown answers a call of an operation that the kind does not have.
+func (c *call) unknown() {
+	c.failf(proto.KindUnknownMethod, "a %s has no operation %q", c.obj.kind, c.op)
+}
+
+// arity checks the number of arguments. When it is wrong the call is answered.
+func (c *call) arity(least, most int) bool {
+	if n := len(c.args); n < least || n > most {
+		want := fmt.Sprint(least)
+		if most > least {
+			want = fmt.Sprintf("%d to %d", least, most)
+		}
+		c.failf(proto.KindArguments, "%s of a %s takes %s arguments, found %d", c.op, c.obj.kind, want, n)
+		return false
+	}
+	return true
+}
+
+// respond appends one response to what is to be sent.
+func (s *session) respond(id uint64, f *proto.Fault, result []byte) {
+	if s.ended {
+		return
+	}
+	start := len(s.out)
+	b := append(s.out, make([]byte, proto.HeaderSize)...)
+	b = proto.AppendResponse(b, id, f, result)
+	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-proto.HeaderSize))
+	s.out = b
+	s.touch()
+}

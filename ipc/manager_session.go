@@ -1,0 +1,183 @@
+package ipc
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+
+	"github.com/seed-185a7250/multiproc/proto"
+)
+
+// A session is one connection of a client. Its goroutine reads, and executes what it reads;
+// what it owns besides the read buffers is guarded by the Manager's mutex.
+type session struct {
+	m    *Manager
+	conn *Conn
+	name string // for logs
+
+	batch []proto.Message // read, not yet executed
+	ops   map[string]string
+	scrap call // of the call under way; one that waits gets a copy
+
+	leases  map[*object]int
+	waiting map[uint64]*parked // by request id
+	holds   map[leaver]int     // what must hear of the end
+	memory  *account
+	ended   bool
+
+	out   []byte // answers that nobody sends yet
+	files []outFile
+	dirty bool
+
+	sending atomic.Int32 // who sends: see claimSend
+	wbuf    []byte       // what is being sent; of who claimed it
+	w       []byte       // the rest of it
+	wfiles  []outFile
+	awaited atomic.Bool   // the reader waits until nothing is unsent
+	drained chan struct{} // closed then
+}
+
+// An account counts the bytes of the values that a session has stored. It outlives the
+// session, as they do.
+type account struct{ bytes int }
+
+// An outFile is a frame with descriptors among the answers: they go with its first byte, at
+// offset at.
+type outFile struct {
+	at  int
+	end int
+	fds []int
+}
+
+// A leaver gives back what a session held when that ends.
+type leaver interface{ leave(s *session) }
+
+// maxBatch bounds how many messages are executed before others get their turn.
+const maxBatch = 64
+
+// maxOps bounds how many names of operations a session remembers.
+const maxOps = 256
+
+func newSession(m *Manager, c *Conn) *session {
+	return &session{
+		m: m, conn: c, name: c.name, memory: &account{},
+		ops: map[string]string{}, leases: map[*object]int{}, waiting: map[uint64]*parked{}, holds: map[leaver]int{},
+	}
+}
+
+// serve reads until the connection ends.
+func (s *session) serve() {
+	err := s.greet()
+	for err == nil {
+		if err = s.read(); err == nil || len(s.batch) > 0 {
+			err = errors.Join(err, s.execute())
+		}
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, ErrClosed) {
+		s.m.log.Warn("connection ended", "peer", s.name, "reason", err)
+	}
+	s.end()
+}
+
+// read waits for a message, and takes those that have come with it.
+func (s *session) read() error {
+	s.batch = s.batch[:0]
+	for {
+		f, err := s.conn.ReadFrame()
+		if err != nil {
+			return err
+		}
+		msg, err := proto.ParseMessage(f.Body, s.conn.limits)
+		if err == nil && msg.Kind == proto.Response {
+			err = errUnasked
+		}
+		if err == nil && len(f.FDs) > 0 {
+			err = s.deposit(msg, f)
+		} else if err == nil {
+			s.batch = append(s.batch, msg)
+		} else {
+			f.Close()
+		}
+		if err != nil || len(s.batch) >= maxBatch || !s.conn.Buffered() {
+			return err
+		}
+	}
+}
+
+var errUnasked = errors.New("a response, and nothing was asked")
+
+// execute does what was read, and sends the answers.
+func (s *session) execute() error {
+	s.m.lock()
+	for i := range s.batch {
+		s.handle(&s.batch[i])
+	}
+	clear(s.batch) // so that bodies are not kept alive
+	s.batch = s.batch[:0]
+	s.m.bury()
+	sends := s.m.collect()
+	wait := s.overdue()
+	s.m.mu.Unlock()
+	own := false
+	for _, t := range sends {
+		if t == s {
+			own = true // last, for it may take long
+		} else {
+			t.send(false)
+		}
+	}
+	if own {
+		s.send(true)
+	}
+	if wait != nil {
+		<-wait
+	}
+	return nil
+}
+
+// end lets go of everything that the session has.
+func (s *session) end() {
+	m := s.m
+	m.lock()
+	s.ended = true
+	delete(m.sessions, s)
+	for _, p := range s.waiting {
+		p.abandon()
+	}
+	for h := range s.holds {
+		h.leave(s)
+	}
+	for o, n := range s.leases {
+		m.stats.leases -= n
+		o.leases -= n
+		m.mayEnd(o)
+	}
+	clear(s.leases)
+	s.signalDrained()
+	m.unlock()
+	s.conn.Close()
+}
+
+// hold notes that h must hear of the end of the session, until unhold as often.
+func (s *session) hold(h leaver) { s.holds[h]++ }
+
+func (s *session) unhold(h leaver) {
+	if s.holds[h]--; s.holds[h] == 0 {
+		delete(s.holds, h)
+	}
+}
+
+// stands tells whether the connection has not ended, as far as the kernel knows.
+func (s *session) stands() bool { return !s.ended && s.conn.stands() }
+
+// intern returns b as a string, mostly without an allocation.
+func (s *session) intern(b []byte) string {
+	if op, ok := s.ops[string(b)]; ok {
+		return op
+	}
+	op := string(b)
+	if len(s.ops) < maxOps && len(op) <= 64 {
+		s.ops[op] = op
+	}
+	return op
+}

@@ -1,0 +1,127 @@
+package ipc
+
+import (
+	"bytes"
+
+	"github.com/seed-185a7250/multiproc/proto"
+)
+
+// A value is what a client stored: bytes that are kept as they are.
+type value struct {
+	raw  proto.Raw
+	refs int      // references to objects of this manager in it
+	by   *account // whose memory it counts for
+}
+
+// store makes a value of an argument: a copy, unless the frame has little else, whose
+// references count from now on. Whoever holds it calls discard when it lets go.
+func (c *call) store(r proto.Raw) (value, error) {
+	if err := proto.ScanDeep(r, c.limits()); err != nil {
+		return value{}, err
+	}
+	v := value{raw: bytes.Clone(r), by: c.memory()}
+	if v.by != nil && v.by.bytes+len(r) > c.m.limits.Memory {
+		return value{}, faultf(proto.KindTooMany, "the values that this connection stored have %d bytes, the most is %d", v.by.bytes, c.m.limits.Memory)
+	}
+	if err := c.m.count(&v); err != nil {
+		return value{}, err
+	}
+	if v.by != nil {
+		v.by.bytes += len(r)
+	}
+	c.m.stats.bytes += len(r)
+	return v, nil
+}
+
+// storeAll is store for several values, all or none.
+func (c *call) storeAll(rs []proto.Raw) ([]value, error) {
+	vs := make([]value, 0, len(rs))
+	for _, r := range rs {
+		v, err := c.store(r)
+		if err != nil {
+			c.m.discard(vs...)
+			return nil, err
+		}
+		vs = append(vs, v)
+	}
+	return vs, nil
+}
+
+func (c *call) limits() proto.Limits { return proto.Limits{Frame: c.m.limits.Frame} }
+
+func (c *call) memory() *account {
+	if c.s == nil {
+		return nil
+	}
+	return c.s.memory
+}
+
+// count adds the references in v, if all of them are to objects that live.
+func (m *Manager) count(v *value) error {
+	var err error
+	proto.Refs(v.raw, m.instance, func(id uint64) {
+		if o := m.objects[id]; o != nil {
+			o.stored++
+			v.refs++
+		} else if err == nil {
+			err = faultf(proto.KindGone, "the value refers to object %d, which has ended", id)
+		}
+	})
+	if err != nil && v.refs > 0 {
+		m.uncount(*v)
+	}
+	return err
+}
+
+func (m *Manager) uncount(v value) {
+	proto.Refs(v.raw, m.instance, func(id uint64) {
+		if o := m.objects[id]; o != nil {
+			o.stored--
+			m.mayEnd(o)
+		}
+	})
+}
+
+// discard lets go of values.
+func (m *Manager) discard(vs ...value) {
+	for _, v := range vs {
+		m.stats.bytes -= len(v.raw)
+		if v.by != nil {
+			v.by.bytes -= len(v.raw)
+		}
+		if v.refs > 0 {
+			m.uncount(v)
+		}
+	}
+}
+
+// lend gives s a lease for each reference in v.
+func (m *Manager) lend(s *session, v value) {
+	proto.Refs(v.raw, m.instance, func(id uint64) {
+		if o := m.objects[id]; o != nil {
+			m.lease(s, o, 1)
+		}
+	})
+}
+
+// giveBack answers with v, which nobody holds any more: what it refers to is lent before v lets
+// go of it.
+func (c *call) giveBack(v value) {
+	c.replyValue(v)
+	c.m.discard(v)
+}
+
+// sum is what `add` makes of a stored value and an argument.
+func (c *call) sum(v value, delta proto.Raw) (proto.Raw, error) {
+	if err := proto.ScanDeep(delta, c.limits()); err != nil {
+		return nil, err
+	}
+	sum, err := proto.Add(nil, v.raw, delta)
+	if err != nil {
+		return nil, faultf(proto.KindTypeError, "%v", err)
+	}
+	return sum, nil
+}
+
+// changed notes that the operation has changed its object.
+func (c *call) changed() { c.m.record(c.obj, c.op, c.args) }

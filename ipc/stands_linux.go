@@ -1,0 +1,31 @@
+package ipc
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// stands tells whether the peer has not gone, as far as the kernel knows. A process that dies
+// has gone when its descriptors are closed.
+func (c *Conn) stands() bool {
+	if c.closed.Load() {
+		return false
+	}
+	up := false
+	c.raw.Control(func(fd uintptr) {
+		p := [1]unix.PollFd{{Fd: int32(fd)}}
+		n, err := unix.Poll(p[:], 0)
+		for err == unix.EINTR {
+			n, err = unix.Poll(p[:], 0)
+		}
+		up = err == nil && (n == 0 || p[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) == 0)
+	})
+	return up
+}
+
+// carries tells whether descriptors can be sent.
+func (c *Conn) carries() bool {
+	_, ok := c.sock.(*net.UnixConn)
+	return ok
+}
