@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-185a7250/multiproc/ipc/internal/shm"
 )
 
 // dup duplicates the descriptor behind rc; the copy is closed on exec.
@@ -58,7 +60,7 @@ func awaitReadable(fd int) {
 // receive reads what there is into p, with descriptors. When there is room for none of them
 // in the table of the process, the kernel's only word about it is MSG_CTRUNC.
 func receive(fd int, p, oob []byte) (n int, fds []int, err error) {
-	n, oobn, flags, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_CMSG_CLOEXEC)
+	n, oobn, flags, err := shm.Recvmsg(fd, p, oob)
 	if err != nil || oobn == 0 && flags&unix.MSG_CTRUNC == 0 {
 		return max(n, 0), nil, err
 	}
