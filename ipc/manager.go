@@ -178,7 +178,7 @@ func (m *Manager) Close() error {
 	m.mu.Lock()
 	m.closed = true
 	for s := range m.sessions {
-		s.conn.Close()
+		s.conn.hangUp()
 	}
 	m.mu.Unlock()
 	m.serving.Wait()

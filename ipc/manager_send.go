@@ -22,7 +22,7 @@ func (s *session) touch() {
 	}
 	if len(s.out) > 2*s.m.limits.Unread+s.m.limits.Frame {
 		s.m.log.Warn("connection ended", "peer", s.name, "reason", "it does not read its answers", "bytes", len(s.out))
-		s.conn.Close()
+		s.conn.hangUp()
 		s.dropOut()
 	}
 }
@@ -140,7 +140,7 @@ func (s *session) sent(n int) {
 
 // fail drops what cannot be sent any more; the reader ends the session.
 func (s *session) fail() {
-	s.conn.Close()
+	s.conn.hangUp()
 	for _, f := range s.wfiles {
 		CloseFDs(f.fds)
 	}

@@ -182,6 +182,18 @@ func (m *Manager) look(f func() bool) func() bool {
 	}
 }
 
+// check compares what there is; without objects there are no values either.
+func (m *Manager) check(t testing.TB, objects, leases int) {
+	t.Helper()
+	m.lock()
+	defer m.unlock()
+	want(t, len(m.objects), objects)
+	want(t, m.stats.leases, leases)
+	if objects == 0 {
+		want(t, m.stats.bytes, 0)
+	}
+}
+
 func TestManagerValue(t *testing.T) {
 	checkLeaks(t)
 	m, path := newTestManager(t, ManagerOptions{})
@@ -198,7 +210,7 @@ func TestManagerValue(t *testing.T) {
 	a.fails(proto.KindUnknownObject, 99, "get")
 	a.fails(proto.KindUnknownObject, "nobody", "get")
 	want(t, b.call(id, "get"), "ten")
-	want(t, len(m.objects), 1)
+	m.check(t, 1, 1)
 }
 
 // References: an object lives as long as a lease or a stored reference.
@@ -222,8 +234,7 @@ func TestManagerReferences(t *testing.T) {
 	want(t, a.call(outer, "get"), int64(0))
 	a.conn.Close()
 	eventually(t, "no object is left", m.look(func() bool { return len(m.objects) == 0 }))
-	want(t, m.stats.leases, 0)
-	want(t, m.stats.bytes, 0)
+	m.check(t, 0, 0)
 }
 
 func TestManagerNames(t *testing.T) {

@@ -29,3 +29,8 @@ func (c *Conn) carries() bool {
 	_, ok := c.sock.(*net.UnixConn)
 	return ok
 }
+
+// hangUp ends the connection under whoever reads or writes, who then closes it.
+func (c *Conn) hangUp() {
+	c.raw.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+}

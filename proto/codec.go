@@ -34,7 +34,8 @@ type Raw []byte
 // name in snake case (MaxRetries is max_retries); "-" leaves it out, omitempty and
 // omitzero do so when it is empty or zero. A []byte is bin; a nil slice, map,
 // pointer or interface is nil; a time.Time is a MessagePack timestamp, a
-// time.Duration an integer of nanoseconds. Types with EncodeMsgpack,
+// time.Duration an integer of nanoseconds; a big.Int an integer of any size; complex
+// numbers, Tuple, Set, FrozenSet, Slice, Ref, Fault and Opaque are extensions. Types with EncodeMsgpack,
 // MarshalMsgpack, MarshalText (a str) or MarshalBinary (a bin) speak for
 // themselves; a HandleEncoder becomes a handle and its descriptors.
 //
@@ -86,12 +87,16 @@ func Marshal(v any) (Payload, error) {
 // must fit, and a number with a fraction part or in floating point is no integer;
 // an array must have its exact length; nil is only for what can be nil. Some things
 // have two forms: a float takes an integer that it can hold, a []byte a str, a
-// time.Duration a str like "1m30s", a time.Time a str as in RFC 3339. And a nil in
-// the place of a whole struct v leaves it as it is: no arguments at all.
+// time.Duration a str like "1m30s", a time.Time a str as in RFC 3339, a big.Int the str
+// of its digits, a complex number any number, a list a tuple, a slice also a set, and a
+// Tuple, Set or FrozenSet an array. And a nil in the place of a whole struct v leaves it as
+// it is: no arguments at all.
 //
 // In an interface, integers become int64 (uint64 above its range), floats float64,
 // arrays []any, maps map[string]any, or map[any]any if a key is no str, extensions
-// time.Time, what the function of RegisterHandle returns, or Ext.
+// time.Time, Tuple, Set, FrozenSet, *big.Int (beyond 64 bits), Slice, Ref, *Fault, Opaque,
+// complex128, what the function of RegisterHandle returns, or Ext. A map with a key that Go
+// cannot compare by value, a Tuple or a *big.Int, does not fit into an interface.
 //
 // leftover are the descriptors of p that nothing took, for the caller to close,
 // with or without an error. With an error, v may be stored in part, and handles

@@ -178,7 +178,7 @@ func decodeComplex(d *decoder, p *plan, v reflect.Value) error {
 	var z complex128
 	switch {
 	case t.class == classExt && t.ext == ExtComplex && t.n() == 16:
-		z = complex(parseComplex(d.body(t)))
+		z = complex(parseComplex(d.b[d.i : d.i+16]))
 	case t.class == classFloat32 || t.class == classFloat64:
 		z = complex(t.float(), 0)
 	case t.class == classUint || t.class == classInt:
@@ -193,6 +193,7 @@ func decodeComplex(d *decoder, p *plan, v reflect.Value) error {
 	if v.OverflowComplex(z) {
 		return d.mismatch("a number of at most 3.4e38", t)
 	}
+	d.i += t.n()
 	v.SetComplex(z)
 	return nil
 }

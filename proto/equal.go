@@ -152,13 +152,14 @@ func (p *sides) equalEntries(n, depth int) bool {
 			return false
 		}
 		place, ok := places[string(key.dst)]
+		delete(places, string(key.dst)) // a key that is there twice is found once
 		p.b.i = place
 		if !ok || !p.equal(depth) {
 			return false
 		}
 	}
 	p.b.i = end
-	return true
+	return len(places) == 0
 }
 
 // from makes dst the canonical form of the next value of c, and passes it.

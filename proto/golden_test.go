@@ -267,6 +267,11 @@ func valueCases() []goldenValue {
 	add("time, 64 bits", appendTime(nil, time.Unix(1700000000, 500)), true)
 	add("time, 96 bits", appendTime(nil, time.Unix(-1, 999999999)), true)
 	add("handle, kind 200, descriptors 1 and 2", HandleRef{Handle: Handle{Kind: 200, Meta: []byte{9}}, First: 1, Count: 2}.append(nil), true)
+	for _, c := range extensionCases() {
+		add(c.name, c.b, true)
+	}
+	add("longer than needed: big integer of 64 bits", rawExt(ExtBigInt, 1), false)
+	add("longer than needed: big integer with a byte of sign too many", rawExt(ExtBigInt, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0), false)
 	add("longer than needed: 5 in 64 bits", []byte{0xcf, 0, 0, 0, 0, 0, 0, 0, 5}, false)
 	add("longer than needed: 5 in a signed 8", []byte{0xd0, 5}, false)
 	add("longer than needed: str", []byte{0xdb, 0, 0, 0, 1, 'a'}, false)

@@ -6,27 +6,28 @@ import (
 	"sync/atomic"
 )
 
-// Extension codes. PROTOCOL.md has the table; those without a type in this package
-// are reserved, and a value that has one is kept as [Ext].
+// Extension codes. PROTOCOL.md has the table and what is in each; a value of another code is
+// kept as [Ext].
 const (
-	ExtTime      int8 = -1 // MessagePack's own timestamp
+	ExtTime      int8 = -1 // MessagePack's own timestamp: time.Time
 	ExtHandle    int8 = 1  // something that lives in descriptors of the frame
-	ExtTuple     int8 = 2  // reserved: immutable sequence
-	ExtSet       int8 = 3  // reserved: unordered, each value once
-	ExtFrozenSet int8 = 4  // reserved: immutable set
-	ExtBigInt    int8 = 5  // reserved: integer beyond 64 bits
-	ExtSlice     int8 = 6  // reserved: start, stop, step
-	ExtObject    int8 = 7  // reserved: reference to an object of a Manager
-	ExtError     int8 = 8  // reserved: a fault as a value
-	ExtBlob      int8 = 9  // reserved: bytes in the private format of one language
-	ExtComplex   int8 = 10 // reserved: complex number
+	ExtTuple     int8 = 2  // immutable sequence: Tuple
+	ExtSet       int8 = 3  // unordered, each value once: Set
+	ExtFrozenSet int8 = 4  // immutable set: FrozenSet
+	ExtBigInt    int8 = 5  // integer beyond 64 bits: *big.Int
+	ExtSlice     int8 = 6  // start, stop, step: Slice
+	ExtObject    int8 = 7  // reference to an object of a Manager: Ref
+	ExtError     int8 = 8  // a fault as a value: *Fault
+	ExtBlob      int8 = 9  // bytes in the private format of one language: Opaque
+	ExtComplex   int8 = 10 // complex number: complex128
 )
 
 // HandleScoreboard is the kind of the handle in a Welcome: a block of words in
 // shared memory, one descriptor, a memfd. Package ipc has the other kinds.
 const HandleScoreboard uint8 = 16
 
-// An Ext is an extension value of a code that this package does not open. Decoded
+// An Ext is an extension value of a code that this package does not open, or of one that it
+// opens with content that is malformed. Decoded
 // into an interface it keeps its bytes as they came; encoded it becomes the same
 // bytes again. Handles (ExtHandle) have no Ext: they are nothing without their
 // descriptors.

@@ -39,9 +39,10 @@ func describe(t token, rest []byte) string {
 	case classMap:
 		return fmt.Sprintf("a map of %d", t.n())
 	}
+	_, _, holds := elements(rest[:t.n()])
 	switch {
-	case t.ext == ExtBigInt && t.n() == 0:
-		return "an extension of code 5"
+	case t.ext == ExtBigInt && t.n() == 0, holdsValues(t.ext) && !holds: // malformed
+		return fmt.Sprintf("an extension of code %d", t.ext)
 	case t.ext == ExtBigInt && t.n() <= maxQuote/2:
 		return parseBigInt(rest[:t.n()]).String()
 	case t.ext == ExtBigInt:

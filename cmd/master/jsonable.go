@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
+	"math/big"
 	"time"
 	"unicode/utf8"
 
@@ -33,7 +34,8 @@ func decoded(p proto.Payload) any {
 //   - NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity";
 //   - keys that are no strings are written as text: {1: "a"} becomes {"1": "a"}; where two keys would then be
 //     the same, the map becomes a list of [key, value] pairs;
-//   - times become RFC 3339 strings, and extensions that we do not know {"$ext": [code, {"$base64": "…"}]};
+//   - tuples and sets become lists, and integers of any size numbers;
+//   - times become RFC 3339 strings, and all other extensions {"$ext": [code, {"$base64": "…"}]};
 //   - anything else, such as a lock that was returned, becomes {"$type": "its Go type"}.
 func jsonable(v any) any {
 	switch v := v.(type) {
@@ -54,7 +56,17 @@ func jsonable(v any) any {
 		return v.Format(time.RFC3339Nano) // its own MarshalJSON refuses the year 10000
 	case proto.Ext:
 		return map[string]any{"$ext": []any{v.Code, jsonBytes(v.Data)}}
+	case complex128, proto.Slice, proto.Ref, *proto.Fault, proto.Opaque:
+		return jsonExt(v)
+	case *big.Int:
+		return v
 	case []any:
+		return jsonList(v)
+	case proto.Tuple:
+		return jsonList(v)
+	case proto.Set:
+		return jsonList(v)
+	case proto.FrozenSet:
 		return jsonList(v)
 	case map[string]any:
 		return jsonObject(v)
@@ -75,6 +87,19 @@ func jsonFloat(f float64, v any) any {
 		return "-Infinity"
 	}
 	return v
+}
+
+// jsonExt shows a value that travels as an extension as that extension.
+func jsonExt(v any) any {
+	var x proto.Ext
+	p, err := proto.Marshal(v)
+	if err == nil {
+		_, err = proto.Unmarshal(p, &x, proto.Limits{})
+	}
+	if err != nil {
+		return map[string]any{"$type": fmt.Sprintf("%T", v)}
+	}
+	return jsonable(x)
 }
 
 func jsonBytes(b []byte) any {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -204,6 +205,9 @@ func TestValues(t *testing.T) {
 		{map[string]any{"\xff": int64(1)}, `[[{"$base64":"/w=="},1]]`},
 		{time.Date(12025, 1, 1, 0, 0, 0, 0, time.UTC), `"12025-01-01T00:00:00Z"`},
 		{proto.Ext{Code: 9, Data: []byte{1}}, `{"$ext":[9,{"$base64":"AQ=="}]}`},
+		{proto.Tuple{int64(1), proto.Set{"a"}, proto.FrozenSet{}}, `[1,["a"],[]]`},
+		{new(big.Int).Lsh(big.NewInt(1), 70), `1180591620717411303424`},
+		{proto.Ref{Instance: 1, ID: 2}, `{"$ext":[7,{"$base64":"AAAAAAAAAAEAAAAAAAAAAg=="}]}`},
 		{odd{}, `{"$type":"main.odd"}`},
 	} {
 		rec := someRecord
