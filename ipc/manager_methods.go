@@ -383,6 +383,6 @@ func (c *call) shutDown([]proto.Raw) error {
 		return faultf(proto.KindDenied, "this manager is not shut down by clients")
 	}
 	c.replyNil()
-	c.m.shutOnce.Do(func() { close(c.m.shutdown) })
+	c.s.stops = true
 	return nil
 }

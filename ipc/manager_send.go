@@ -148,9 +148,9 @@ func (s *session) fail() {
 }
 
 // overdue returns what a reader waits for before it reads on, when a client has not read much
-// of what was answered; nil if it need not. The mutex is held.
+// of what was answered, or must have been told all that it was; nil if it need not. The mutex is held.
 func (s *session) overdue() <-chan struct{} {
-	if len(s.out) <= s.m.limits.Unread {
+	if len(s.out) <= s.m.limits.Unread && !s.stops {
 		return nil
 	}
 	s.awaited.Store(true)

@@ -24,6 +24,7 @@ type session struct {
 	holds   map[leaver]int     // what must hear of the end
 	memory  *account
 	ended   bool
+	stops   bool // has called shutdown, which acts when its answers are sent
 
 	out   []byte // answers that nobody sends yet
 	files []outFile
@@ -116,6 +117,7 @@ func (s *session) execute() error {
 	s.batch = s.batch[:0]
 	s.m.bury()
 	sends := s.m.collect()
+	stops := s.stops
 	wait := s.overdue()
 	s.m.mu.Unlock()
 	own := false
@@ -131,6 +133,9 @@ func (s *session) execute() error {
 	}
 	if wait != nil {
 		<-wait
+	}
+	if stops {
+		s.m.shutOnce.Do(func() { close(s.m.shutdown) })
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package ipc
 import (
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"testing"
 	"time"
@@ -396,3 +397,30 @@ func TestManagerSlowReader(t *testing.T) {
 
 // deadlineSoon is for a write that must come to stand.
 func deadlineSoon() time.Time { return time.Now().Add(time.Second) }
+
+// Who calls shutdown gets the answer, also when the manager ends at once.
+func TestManagerShutdown(t *testing.T) {
+	checkLeaks(t)
+	for range 10 {
+		m, path := newTestManager(t, ManagerOptions{})
+		a := dialManager(t, path)
+		go func() {
+			<-m.ShutDown()
+			m.Close()
+		}()
+		id := a.create("value", nil, make([]byte, 1<<20))
+		last := a.start(id, "get", nil, none)
+		stop := a.ask(proto.MethodShutdown, none)
+		for _, call := range []uint64{last, stop} {
+			if _, err := a.answer(call); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := a.conn.recv(within(t)); err != io.EOF {
+			t.Fatalf("after shutdown: %v", err)
+		}
+	}
+	_, path := newTestManager(t, ManagerOptions{RefuseShutdown: true})
+	v, err := dialManager(t, path).do(proto.MethodShutdown, none)
+	wantFault(t, proto.KindDenied, v, err)
+}
