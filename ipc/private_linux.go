@@ -2,10 +2,10 @@ package ipc
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // ListenPrivate is [Listen] where no other user comes: in a directory that only this user may
@@ -32,27 +32,21 @@ func private(dir string) error {
 	if err != nil {
 		return err
 	}
-	var open fs.FileInfo // the directory itself, as others see it
+	var mode uint32 // of the directory itself
 	for at := path; ; at = filepath.Dir(at) {
-		info, err := os.Stat(at)
-		if err != nil {
-			return err
+		var st unix.Stat_t
+		if err := unix.Stat(at, &st); err != nil {
+			return &os.PathError{Op: "stat", Path: at, Err: err}
 		}
-		if mine(info) {
+		switch {
+		case int(st.Uid) == os.Geteuid() && st.Mode&0o077 == 0:
 			return nil
-		}
-		if open == nil {
-			open = info
+		case at == path:
+			mode = st.Mode & 0o7777
 		}
 		if at == filepath.Dir(at) {
-			return fmt.Errorf("others may enter %s (%v); a directory below it of mode 0700, such as %s, would be private",
-				dir, open.Mode(), filepath.Join(dir, "private"))
+			return fmt.Errorf("others may enter %s (mode %04o); a directory below it of mode 0700, such as %s, would be private",
+				dir, mode, filepath.Join(dir, "private"))
 		}
 	}
-}
-
-// mine tells whether a directory is this user's, and nobody else's.
-func mine(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 == 0
 }

@@ -41,6 +41,10 @@ const usage = `master runs the processes and the tickets of a job file, these in
 Every worker is an operating-system process of its own. When one dies, however it dies, the master starts another, and the
 ticket that it held is tried again if it has attempts left.
 
+    master manager -listen PATH
+
+serves objects to whoever connects: master manager -h shows more.
+
 Flags:
     -job FILE         the job file; "-" reads it from standard input
     -workers N        how many worker processes; default: one per processor (%d here)
@@ -107,7 +111,9 @@ func (r *flagReader) add(name, wants string, parse func(value string) error) {
 	r.wants[name] = wants
 	r.set.Func(name, "", func(value string) error {
 		err := parse(value)
-		if err != nil {
+		if own, ok := errors.AsType[*UsageError](err); ok {
+			r.bad = own
+		} else if err != nil {
 			r.bad = usageError("-%s: found %q; expected %s%s", name, value, wants, unitHint(wants, value))
 		}
 		return err
@@ -184,7 +190,7 @@ func (r *flagReader) hint(wrong string) string {
 
 // check refuses what cannot be meant.
 func (o *Options) check(stray []string, level string) error {
-	levels := []string{"trace", "debug", "info", "warn", "error", "off"}
+	var err error
 	switch {
 	case len(stray) > 0 && o.Job == "":
 		return usageError("master takes no arguments: found %q; did you mean -job %s?", stray[0], stray[0])
@@ -196,11 +202,19 @@ func (o *Options) check(stray []string, level string) error {
 		return usageError("-workers: found %d; expected 1 or more", o.Workers)
 	case o.Grace < 0:
 		return usageError("-grace: found %v; expected 0s or more", o.Grace)
-	case !slices.Contains(levels, level):
-		return usageError("-log-level: found %q; expected %s%s", level, oneOf(levels), didYouMean(level, levels))
 	}
-	o.LogLevel = hclog.LevelFromString(level)
+	if o.LogLevel, err = parseLevel(level); err != nil {
+		return err
+	}
 	return o.findWorker()
+}
+
+func parseLevel(level string) (hclog.Level, error) {
+	levels := []string{"trace", "debug", "info", "warn", "error", "off"}
+	if !slices.Contains(levels, level) {
+		return hclog.NoLevel, usageError("-log-level: found %q; expected %s%s", level, oneOf(levels), didYouMean(level, levels))
+	}
+	return hclog.LevelFromString(level), nil
 }
 
 // findWorker looks the worker program up now, rather than failing once per worker place.

@@ -1,4 +1,5 @@
-// Master runs the tickets of a job file in worker processes. See -h, and README.md.
+// Master runs the tickets of a job file in worker processes, and serves objects to whoever connects (master manager). See -h,
+// and README.md.
 package main
 
 import (
@@ -29,6 +30,9 @@ func main() {
 
 // command is main without the process around it.
 func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "manager" {
+		return manage(ctx, args[1:], stdout, stderr)
+	}
 	o, err := parseFlags(args)
 	switch {
 	case err != nil:
