@@ -14,11 +14,11 @@ import (
 // bytes are. The time it takes grows like the size of the values; where maps have other orders,
 // like that times their depth.
 func Equal(a, b Raw) bool {
+	if short(a, 0) == len(a) && short(b, 0) == len(b) {
+		return len(a) > 0 && string(a) == string(b) // as most values are
+	}
 	if bytes.Equal(a, b) {
 		return len(a) > 0 && !hasNaN(a) || equalSlow(a, b)
-	}
-	if len(a) == 1 && len(b) == 1 && a[0]&b[0]&codeFixMap == 0 && a[0]|b[0] < codeFixMap {
-		return false // two small integers
 	}
 	return equalSlow(a, b)
 }
@@ -65,6 +65,9 @@ type sides struct {
 }
 
 func (p *sides) equal(depth int) bool {
+	if same, ok := p.shorts(); ok {
+		return same
+	}
 	if depth == 0 {
 		return p.equalBytes()
 	}
@@ -74,6 +77,22 @@ func (p *sides) equal(depth int) bool {
 		return false
 	}
 	return p.equalTokens(s, x, t, y, depth)
+}
+
+// shorts compares the next values if both have the shortest of all forms: small integers, short
+// strs and nil, which are most values there are. Each has one such form, and so they are equal if
+// their bytes are. ok is false if one is another value.
+func (p *sides) shorts() (same, ok bool) {
+	n, m := short(p.a.b, p.a.i), short(p.b.b, p.b.i)
+	if n == 0 || m == 0 {
+		return false, false
+	}
+	if n != m || string(p.a.b[p.a.i:p.a.i+n]) != string(p.b.b[p.b.i:p.b.i+m]) {
+		return false, true
+	}
+	p.a.i += n
+	p.b.i += m
+	return true, true
 }
 
 // equalTokens goes on behind two tokens with their content.

@@ -21,11 +21,18 @@ import (
 // one value; dst is then returned as it was. Integers of 64 bits and strs allocate nothing if
 // dst has room.
 func AppendKey(dst []byte, v Raw) ([]byte, error) {
-	if len(v) == 1 && (v[0] < codeFixMap || v[0] >= codeNegFix) {
-		return append(dst, v[0]), nil
-	}
-	if len(v) > 0 && v[0]&0xe0 == codeFixStr && int(v[0]&31) == len(v)-1 {
+	if n := short(v, 0); n > 0 && n == len(v) {
 		return append(dst, v...), nil
+	}
+	if t, err := readToken(v); err == nil && t.head()+t.n() == len(v) {
+		switch t.class {
+		case classUint:
+			return AppendUint(dst, t.bits), nil
+		case classInt:
+			return AppendInt(dst, int64(t.bits)), nil
+		case classStr:
+			return append(appendStringHeader(dst, t.n()), v[t.head():]...), nil
+		}
 	}
 	k := keyer{dst: dst, cursor: cursor{b: v}}
 	err := k.value(maxDepth)

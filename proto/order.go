@@ -19,16 +19,16 @@ func Compare(a, b Raw) (int, error) {
 	if len(a) == 1 && len(b) == 1 && a[0]|b[0] < codeFixMap {
 		return cmp.Compare(a[0], b[0]), nil
 	}
-	s, _, ok := one(a)
-	t, _, ok2 := one(b)
+	p := sides{a: cursor{b: a}, b: cursor{b: b}, nan: true}
+	s, x, ok := p.a.next()
+	t, y, ok2 := p.b.next()
 	if !ok || !ok2 {
 		return 0, errEnd
 	}
 	if !s.orders(t) {
 		return 0, noOrder(s, t)
 	}
-	p := sides{a: cursor{b: a}, b: cursor{b: b}, nan: true}
-	return p.compare(maxDepth)
+	return p.compareTokens(s, x, t, y, maxDepth)
 }
 
 func noOrder(s, t token) error {
@@ -63,12 +63,19 @@ func (t token) orderKind() int {
 // compare returns 0 for values that are equal, whether or not their kind has an order: only
 // the first ones that differ need one.
 func (p *sides) compare(depth int) (int, error) {
-	before := *p
+	if same, ok := p.shorts(); ok && same {
+		return 0, nil
+	}
 	s, x, ok := p.a.next()
 	t, y, ok2 := p.b.next()
 	if !ok || !ok2 {
 		return 0, errEnd
 	}
+	return p.compareTokens(s, x, t, y, depth)
+}
+
+// compareTokens goes on behind two tokens with their content.
+func (p *sides) compareTokens(s token, x []byte, t token, y []byte, depth int) (int, error) {
 	if depth > 0 && s.orders(t) {
 		switch s.class {
 		case classStr, classBin:
@@ -86,8 +93,7 @@ func (p *sides) compare(depth int) (int, error) {
 			return compareNumbers(n, m), nil
 		}
 	}
-	*p = before
-	if p.equal(depth) {
+	if depth > 0 && p.equalTokens(s, x, t, y, depth) {
 		return 0, nil
 	}
 	return 0, noOrder(s, t)
