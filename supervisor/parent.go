@@ -25,18 +25,21 @@ import (
 const workerFD = 3
 
 // workerVariable is what the parent puts into the environment of a worker that gets
-// the socket f.
+// the socket f, which is in blocking mode from now on: so PROTOCOL.md promises it to
+// workers in other languages. (exec sees to it only for files that were opened so.)
 func workerVariable(f *os.File) (string, error) {
 	var st unix.Stat_t
 	rc, err := f.SyscallConn()
 	if err != nil {
 		return "", err
 	}
-	if e := rc.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &st) }); e != nil {
+	if e := rc.Control(func(fd uintptr) {
+		err = errors.Join(unix.Fstat(int(fd), &st), unix.SetNonblock(int(fd), false))
+	}); e != nil {
 		err = e
 	}
 	if err != nil {
-		return "", fmt.Errorf("supervisor: inode of the socket: %w", err)
+		return "", fmt.Errorf("supervisor: socket of a worker: %w", err)
 	}
 	return fmt.Sprintf("%s=%d:%d", workerEnv, workerFD, st.Ino), nil
 }

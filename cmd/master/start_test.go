@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // What the worker does not know is refused after its hello, before any ticket.
@@ -72,5 +75,23 @@ func TestWorkerAlone(t *testing.T) {
 	p.exits(100)
 	if !strings.HasPrefix(p.stderr.String(), "worker: not started by a master; run: master -worker ") {
 		t.Error(p.output())
+	}
+}
+
+// PROTOCOL.md promises descriptor 3 in blocking mode. A worker in another language that finds it otherwise fails where the
+// answer to its hello is not there yet.
+func TestDescriptorOfWorkerBlocks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "worker")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\ngrep flags: /proc/self/fdinfo/3 >&2\nexit 100\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, setup{}, "-workers", "1", "-worker", path, "-job", jobFile(t, "x", nap("a", "1ms")))
+	p.exits(exitFailed)
+	flags := regexp.MustCompile(`flags:\s*0(\d+)`).FindStringSubmatch(p.stderr.String())
+	if flags == nil {
+		t.Fatal(p.output())
+	}
+	if mode, err := strconv.ParseUint(flags[1], 8, 64); err != nil || mode&unix.O_NONBLOCK != 0 {
+		t.Errorf("descriptor 3 has flags %#o: it does not block (%v)", mode, err)
 	}
 }
