@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// pythonPath is a file of the Python client. Without a Python there is nothing to test, and that is said where it is seen.
+func pythonPath(t *testing.T, elements ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath("python3"); err != nil {
+		fmt.Fprintf(os.Stderr, "\n*** %s IS NOT RUN: %v ***\n\n", t.Name(), err)
+		t.Skip(err)
+	}
+	path, err := filepath.Abs(filepath.Join(append([]string{"..", "..", "scripts", "clients", "python"}, elements...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// startPython runs a job with tests/worker.py as the worker.
+func startPython(t *testing.T, workers int, job string, args ...string) *program {
+	t.Helper()
+	worker := pythonPath(t, "tests", "worker.py")
+	args = append([]string{"-workers", strconv.Itoa(workers), "-worker", worker, "-job", "-"}, args...)
+	return start(t, setup{stdin: job, env: []string{"PYTHONDONTWRITEBYTECODE=1"}}, args...)
+}
+
+// A job of tickets is run by workers in Python; one that is killed loses nothing.
+func TestPythonWorker(t *testing.T) {
+	p := startPython(t, 4, `{"tickets": [
+		{"task": "nap", "repeat": 12, "attempts": 3, "args": {"seconds": 0.2}},
+		{"task": "echo", "repeat": 40, "args": {"value": [1, -1, 2.5, "é", null, {"a": [true]}]}}
+	]}`)
+	p.prints(" naps in pid ", 3)
+	pid, err := strconv.Atoi(regexp.MustCompile(` naps in pid (\d+)`).FindStringSubmatch(p.stdout.String())[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.exits(exitOK)
+	if out := p.stdout.String(); !strings.Contains(out, "52 ok") || !strings.Contains(out, "1 restart") {
+		t.Error(p.output())
+	}
+}
+
+// However a task in Python ends, its ticket has one result, and the next one runs.
+func TestPythonWorkerOutcomes(t *testing.T) {
+	results := filepath.Join(t.TempDir(), "results")
+	p := startPython(t, 2, `{"tickets": [
+		{"task": "fail", "args": {}},
+		{"task": "exit", "args": {}},
+		{"task": "odd", "args": {}},
+		{"task": "huge", "args": {}},
+		{"task": "die", "args": {}},
+		{"task": "nap", "timeout": "100ms", "args": {"seconds": 300}},
+		{"task": "swallow", "timeout": "100ms", "args": {}},
+		{"task": "deaf", "timeout": "100ms", "args": {}},
+		{"task": "echo", "repeat": 5, "args": {"value": 1}}
+	]}`, "-grace", "1s", "-results", results)
+	p.exits(exitFailed)
+	b, err := os.ReadFile(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"id":"fail-1".*"outcome":"error".*ValueError: it is said to fail.*Traceback`,
+		`"id":"exit-1".*"outcome":"error".*SystemExit: 3`,
+		`"id":"odd-1".*"outcome":"error".*cannot send builtins.object`,
+		`"id":"huge-1".*"outcome":"error".*73400329 > 67174400 bytes`,
+		`"id":"die-1".*exit status 9`,
+		`"id":"nap-1".*"kind":"timeout"`,
+		`"id":"swallow-1".*"kind":"timeout"`,
+		`"id":"deaf-1".*"outcome":"timeout"`,
+		`"id":"echo-5".*"outcome":"ok"`,
+	} {
+		if !regexp.MustCompile(want).Match(b) {
+			t.Errorf("nothing like %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s\nresults:\n%s", p.output(), b)
+	}
+}
+
+// A worker in Python whose master is killed leaves nobody.
+func TestPythonWorkerOutlivesNobody(t *testing.T) {
+	p := startPython(t, 2, `{"tickets": [{"task": "parent", "args": {}}, {"task": "deaf", "args": {}}]}`)
+	p.prints("is a parent", 1)
+	p.prints("hears nothing", 1)
+	p.kill()
+	p.leavesNothing()
+}
+
+// A worker in Python ends like any other when the master is told to: at the second Ctrl-C its task is cancelled, at SIGTERM too.
+func TestPythonWorkerInterrupted(t *testing.T) {
+	p := startPython(t, 2, `{"tickets": [{"task": "nap", "repeat": 2, "args": {"seconds": 300}}]}`)
+	p.prints(" naps in pid ", 2)
+	p.signal(syscall.SIGINT)
+	p.says("nterrupt")
+	p.signal(syscall.SIGINT)
+	p.waits()
+	if out := p.stdout.String(); !strings.Contains(out, "2 cancelled") {
+		t.Error(p.output())
+	}
+}
+
+// A task in Python is an entry as well.
+func TestPythonEntry(t *testing.T) {
+	p := startPython(t, 1, `{"processes": [
+		{"name": "echo", "entry": "echo", "args": {"value": 1}},
+		{"name": "sad", "entry": "fail", "args": {}},
+		{"name": "daemon", "entry": "deaf", "args": {}, "daemon": true}
+	]}`, "-grace", "500ms")
+	p.exits(exitFailed)
+	if out := p.output(); !strings.Contains(out, "it is said to fail") {
+		t.Error(out)
+	}
+}

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""The worker that cmd/master/python_test.go runs under a master."""
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from multiproc.worker import Cancelled, current, main, task
+
+
+@task("echo")
+def echo(args):
+    return args["value"]
+
+
+@task("nap")
+def nap(args):
+    print(f"{current().ticket} naps in pid {os.getpid()}")
+    time.sleep(args["seconds"])
+    return current().attempt
+
+
+@task("fail")
+def fail(args):
+    raise ValueError("it is said to fail")
+
+
+@task("exit")
+def exit(args):
+    sys.exit(3)
+
+
+@task("odd")
+def odd(args):
+    return object()
+
+
+@task("huge")
+def huge(args):
+    return b"x" * (70 << 20)
+
+
+@task("die")
+def die(args):
+    os._exit(9)
+
+
+@task("deaf")
+def deaf(args):
+    print(f"{current().ticket} hears nothing in pid {os.getpid()}")
+    while True:
+        try:
+            time.sleep(300)
+        except Cancelled:
+            pass
+
+
+@task("parent")
+def parent(args):
+    """Has a grandchild that has left session and group."""
+    subprocess.run(["sh", "-c", f"setsid sh -c 'sleep 300 & sleep 300' & echo {current().ticket} is a parent; sleep 300"])
+
+
+@task("swallow")
+def swallow(args):
+    """except Exception must not stop a cancel."""
+    while True:
+        try:
+            time.sleep(300)
+        except Exception:
+            pass
+
+
+if __name__ == "__main__":
+    main()
