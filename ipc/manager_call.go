@@ -129,15 +129,23 @@ func (c *call) unknown() {
 
 // arity checks the number of arguments. When it is wrong the call is answered.
 func (c *call) arity(least, most int) bool {
-	if n := len(c.args); n < least || n > most {
-		want := fmt.Sprint(least)
-		if most > least {
-			want = fmt.Sprintf("%d to %d", least, most)
-		}
-		c.failf(proto.KindArguments, "%s of a %s takes %s arguments, found %d", c.op, c.obj.kind, want, n)
-		return false
+	err := c.number(least, most)
+	if err != nil {
+		c.fail(err)
 	}
-	return true
+	return err == nil
+}
+
+func (c *call) number(least, most int) error {
+	n := len(c.args)
+	if n >= least && n <= most {
+		return nil
+	}
+	want := fmt.Sprint(least)
+	if most > least {
+		want = fmt.Sprintf("%d to %d", least, most)
+	}
+	return faultf(proto.KindArguments, "%s of a %s takes %s arguments, found %d", c.op, c.obj.kind, want, n)
 }
 
 // respond appends one response to what is to be sent.

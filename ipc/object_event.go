@@ -1,13 +1,8 @@
 package ipc
 
-import "github.com/seed-185a7250/multiproc/proto"
-
 func init() {
 	kinds["event"] = func(c *call) (thing, error) {
-		if len(c.args) > 0 {
-			return nil, faultf(proto.KindArguments, "an event takes no arguments, found %d", len(c.args))
-		}
-		return &managedEvent{}, nil
+		return &managedEvent{}, c.createArgs(0, 0, nil)
 	}
 }
 
@@ -18,47 +13,47 @@ type managedEvent struct {
 	waiters line
 }
 
-func (e *managedEvent) call(c *call) {
-	if !c.arity(0, 0) {
-		return
-	}
-	switch c.op {
-	case "set":
-		e.flag = true
-		e.waiters.each(func(p *parked) {
-			p.take()
-			p.replyBool(true)
-		})
-		c.replyNil()
-	case "clear":
-		e.flag = false
-		c.replyNil()
-	case "is_set":
-		c.replyBool(e.flag)
-	case "wait":
-		if e.flag {
-			c.replyBool(true)
-			return
-		}
-		c.park(&e.waiters, func(p *parked, why reason) {
-			switch why {
-			case overTime:
-				p.replyBool(false)
-			case departed:
-			default:
-				p.fail(why.fault())
-			}
-		})
-	default:
-		c.unknown()
-	}
+var eventOps = map[string]operation[*managedEvent]{
+	"set":    {0, 0, (*managedEvent).set},
+	"clear":  {0, 0, func(e *managedEvent, c *call) { e.flag = false; c.replyNil() }},
+	"is_set": {0, 0, func(e *managedEvent, c *call) { c.replyBool(e.flag) }},
+	"wait":   {0, 0, (*managedEvent).wait},
 }
 
-func (e *managedEvent) text(b []byte, max int) []byte {
+func (e *managedEvent) call(c *call) { operate(e, c, eventOps) }
+
+func (e *managedEvent) set(c *call) {
+	e.flag = true
+	e.waiters.each(func(p *parked) {
+		p.take()
+		p.replyBool(true)
+	})
+	c.replyNil()
+}
+
+func (e *managedEvent) wait(c *call) {
 	if e.flag {
-		return append(b, "<event, set>"...)
+		c.replyBool(true)
+		return
 	}
-	return append(b, "<event, not set>"...)
+	c.park(&e.waiters, func(p *parked, why reason) {
+		switch why {
+		case overTime:
+			p.replyBool(false)
+		case departed:
+		default:
+			p.fail(why.fault())
+		}
+	})
+}
+
+// text is like <Event(set)>, <Event(unset, waiting=2)>.
+func (e *managedEvent) text(b []byte, max int) []byte {
+	state := "<Event(unset"
+	if e.flag {
+		state = "<Event(set"
+	}
+	return append(e.waiters.text(append(b, state...)), ")>"...)
 }
 
 func (e *managedEvent) drop(*Manager) {

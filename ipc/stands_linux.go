@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"fmt"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -33,4 +34,15 @@ func (c *Conn) carries() bool {
 // hangUp ends the connection under whoever reads or writes, who then closes it.
 func (c *Conn) hangUp() {
 	c.raw.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+}
+
+// who names the peer for people: by its pid, where that is known.
+func (c *Conn) who() string {
+	name := c.name
+	c.raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && cred.Pid > 0 {
+			name = fmt.Sprintf("pid %d", cred.Pid)
+		}
+	})
+	return name
 }
