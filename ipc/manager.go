@@ -19,6 +19,12 @@ type ManagerOptions struct {
 	Limits ManagerLimits
 	// RefuseShutdown answers the method shutdown with ErrDenied.
 	RefuseShutdown bool
+	// Persist is a directory in which changes are kept, so that a manager that is killed at any moment comes
+	// back with all that it has acknowledged: an answer is sent when what came before is on disk. Objects
+	// live on if they are kept, or something that lives on refers to them; locks and their like come back
+	// free, as they were created, and what lives in descriptors does not come back. One manager at a time
+	// has a directory. Empty: nothing is kept.
+	Persist string
 	// Logger is told of connections that are refused or break the protocol; nil is silence.
 	Logger hclog.Logger
 }
@@ -72,18 +78,14 @@ type Manager struct {
 	dirty    []*session // have answers to be sent
 	stats    managerStats
 
-	journal journal // of changes; nil: nothing is kept
+	journal *journal // nil: nothing is kept
 
 	serving  sync.WaitGroup // goroutines that serve a connection or accept some
 	shutdown chan struct{}  // closed by the method shutdown
 	shutOnce sync.Once
 }
 
-// A journal keeps what changes, in this order, so that a Manager can come back to it.
-type journal interface {
-	record(o *object, op string, args []proto.Raw)
-}
-
+// record notes an operation that has changed o, in a form that can be executed again.
 func (m *Manager) record(o *object, op string, args []proto.Raw) {
 	if m.journal != nil {
 		m.journal.record(o, op, args)
@@ -97,7 +99,7 @@ type managerStats struct {
 	bytes   int
 }
 
-// NewManager makes a Manager without objects. It does nothing before Serve.
+// NewManager makes a Manager, without objects if none persist. It does nothing before Serve.
 func NewManager(o ManagerOptions) (*Manager, error) {
 	var b [8]byte
 	rand.Read(b[:])
@@ -113,6 +115,11 @@ func NewManager(o ManagerOptions) (*Manager, error) {
 	}
 	if m.log == nil {
 		m.log = hclog.NewNullLogger()
+	}
+	if o.Persist != "" {
+		if _, err := openJournal(m, o.Persist); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }
@@ -173,15 +180,23 @@ func (m *Manager) Pair() (*Conn, error) {
 func (m *Manager) frameLimits() proto.Limits { return proto.Limits{Frame: m.limits.Frame} }
 
 // Close ends all connections, and with them everything that waits, and waits until nobody is
-// served any more. Closing twice is fine.
+// served any more. The error is that of the store, if something persists. Closing twice is fine.
 func (m *Manager) Close() error {
 	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		m.serving.Wait()
+		return nil
+	}
 	m.closed = true
 	for s := range m.sessions {
 		s.conn.hangUp()
 	}
 	m.mu.Unlock()
 	m.serving.Wait()
+	if m.journal != nil {
+		return m.journal.close()
+	}
 	return nil
 }
 
@@ -202,9 +217,13 @@ func (m *Manager) unlock() {
 // collect takes the sessions whose answers the caller has to send; the mutex is held. Who is
 // being sent to is told that there is more.
 func (m *Manager) collect() []*session {
+	if m.journal != nil && m.journal.behind() {
+		return nil // who commits sends them
+	}
 	var mine []*session
 	for _, s := range m.dirty {
 		s.dirty = false
+		s.ready = len(s.out)
 		if s.claimSend() {
 			mine = append(mine, s)
 		}

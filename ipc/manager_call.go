@@ -23,6 +23,8 @@ type call struct {
 	owner uint64
 	wait  time.Duration // proto.Forever: no limit
 
+	failed error // in a replay
+
 	space [4]proto.Raw // for args
 	start int          // of the answer, in out
 	body  int          // of its body
@@ -109,7 +111,9 @@ func (c *call) fail(err error) {
 		*c.batch = proto.AppendNil(proto.AppendFault(proto.AppendArrayHeader(*c.batch, 2), f))
 		return
 	}
-	if c.s != nil {
+	if c.s == nil {
+		c.failed = f
+	} else {
 		c.s.respond(c.id, f, nil)
 	}
 }

@@ -194,7 +194,7 @@ func (c *call) create(params []proto.Raw) error {
 	if err != nil {
 		return err
 	}
-	made.kept = o.keep
+	c.m.keep(made, o.keep)
 	return c.leased(made, true)
 }
 
@@ -279,8 +279,7 @@ func (c *call) keepObject(params []proto.Raw) error {
 		return err
 	}
 	was := o.kept
-	o.kept = on
-	c.m.mayEnd(o)
+	c.m.keep(o, on)
 	c.replyBool(was)
 	return nil
 }

@@ -12,6 +12,7 @@ type object struct {
 	kind  string
 	name  string
 	thing thing
+	args  proto.Raw // with which it was created; only for a journal
 
 	leases  int // of all sessions
 	stored  int // references in values
@@ -56,7 +57,19 @@ func (m *Manager) create(c *call, kind, name string) (*object, error) {
 		return nil, err
 	}
 	m.enter(o)
+	if m.journal != nil && o.args == nil {
+		o.args = appendRaws(nil, c.args)
+	}
 	return o, nil
+}
+
+// keep says whether the Manager itself refers to o. It is called once for a new object.
+func (m *Manager) keep(o *object, on bool) {
+	o.kept = on
+	m.mayEnd(o)
+	if m.journal != nil && o.args != nil {
+		m.journal.header(o)
+	}
 }
 
 // enter gives an object its id.
@@ -135,6 +148,9 @@ func (m *Manager) bury() {
 			delete(m.names, o.name)
 		}
 		o.thing.drop(m)
+		if m.journal != nil && o.args != nil {
+			m.journal.ended(o)
+		}
 	}
 }
 

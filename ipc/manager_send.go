@@ -31,13 +31,13 @@ func (s *session) dropOut() {
 	for _, f := range s.files {
 		CloseFDs(f.fds)
 	}
-	s.out, s.files = nil, nil
+	s.out, s.files, s.ready, s.mark = nil, nil, 0, 0
 }
 
 // claimSend makes the caller the one who sends what is in out, unless somebody is sending: who
 // does is told that there is more. The mutex is held.
 func (s *session) claimSend() bool {
-	if len(s.out) == 0 {
+	if s.ready == 0 {
 		return false
 	}
 	if s.sending.CompareAndSwap(sendBusy, sendMore) || s.sending.Load() == sendMore {
@@ -48,15 +48,26 @@ func (s *session) claimSend() bool {
 	return true
 }
 
-// swap moves what is in out to who sends.
+// swap moves what is ready to who sends.
 func (s *session) swap() {
 	spare := s.wbuf[:0]
 	if cap(spare) > maxSpare {
 		spare = nil
 	}
-	s.wbuf, s.out = s.out, spare
+	n := s.ready
+	spare = append(spare, s.out[n:]...)
+	s.wbuf, s.out, s.ready = s.out[:n], spare, 0
 	s.w = s.wbuf
-	s.wfiles, s.files = s.files, s.wfiles[:0]
+	first := 0
+	for first < len(s.files) && s.files[first].at < n {
+		first++
+	}
+	s.wfiles = append(s.wfiles[:0], s.files[:first]...)
+	s.files = slices.Delete(s.files, 0, first)
+	for i := range s.files {
+		s.files[i].at -= n
+		s.files[i].end -= n
+	}
 }
 
 // maxSpare is the largest buffer that a session keeps when it has nothing to send.

@@ -27,6 +27,8 @@ type session struct {
 	stops   bool // has called shutdown, which acts when its answers are sent
 
 	out   []byte // answers that nobody sends yet
+	ready int    // how many bytes of them may be sent
+	mark  int    // how many may be when the commit under way is done
 	files []outFile
 	dirty bool
 

@@ -13,10 +13,11 @@ import (
 
 // A foreign client of a manager, which knows only the page.
 type foreign struct {
-	t    testing.TB
-	conn *Conn
-	last uint64
-	got  map[uint64]proto.Message // answers that came before they were asked for
+	t        testing.TB
+	conn     *Conn
+	last     uint64
+	instance string
+	got      map[uint64]proto.Message // answers that came before they were asked for
 }
 
 // newTestManager serves a manager at a path of its own until the test ends.
@@ -52,7 +53,7 @@ func dialManager(t testing.TB, path string) *foreign {
 	}
 	t.Cleanup(func() { conn.Close() })
 	f := &foreign{t: t, conn: conn, got: map[uint64]proto.Message{}}
-	f.must(proto.MethodHello, 1, []any{}, map[string]any{})
+	f.instance = fmt.Sprint(f.must(proto.MethodHello, 1, []any{}, map[string]any{}).([]any)[1].(map[string]any)["instance"])
 	return f
 }
 

@@ -23,7 +23,8 @@ func (c *call) store(r proto.Raw) (value, error) {
 	if v.by != nil && v.by.bytes+len(r) > c.m.limits.Memory {
 		return value{}, faultf(proto.KindTooMany, "the values that this connection stored have %d bytes, the most is %d", v.by.bytes, c.m.limits.Memory)
 	}
-	if err := c.m.count(&v); err != nil {
+	if err := c.m.count(&v); err != nil && c.s != nil { // in a replay, what ended later is missing already
+		c.m.uncount(v)
 		return value{}, err
 	}
 	if v.by != nil {
@@ -56,7 +57,7 @@ func (c *call) memory() *account {
 	return c.s.memory
 }
 
-// count adds the references in v, if all of them are to objects that live.
+// count counts the references in v. The error is that of one to an object that has ended.
 func (m *Manager) count(v *value) error {
 	var err error
 	proto.Refs(v.raw, m.instance, func(id uint64) {
@@ -67,9 +68,6 @@ func (m *Manager) count(v *value) error {
 			err = faultf(proto.KindGone, "the value refers to object %d, which has ended", id)
 		}
 	})
-	if err != nil && v.refs > 0 {
-		m.uncount(*v)
-	}
 	return err
 }
 

@@ -48,6 +48,12 @@ func (v *managedValue) call(c *call) {
 		if c.arity(2, 2) {
 			v.cas(c)
 		}
+	case "restore":
+		if c.s != nil {
+			c.unknown()
+		} else {
+			v.set(c, c.args[0])
+		}
 	case "type":
 		if c.arity(0, 0) {
 			c.replyRaw(v.kind)
@@ -89,4 +95,5 @@ func (v *managedValue) cas(c *call) {
 }
 
 func (v *managedValue) text(b []byte, max int) []byte { return proto.AppendText(b, v.value.raw, max) }
+func (v *managedValue) dump(b []byte) []byte          { return append(b, v.value.raw...) }
 func (v *managedValue) drop(m *Manager)               { m.discard(v.value) }
