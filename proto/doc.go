@@ -24,6 +24,10 @@
 // [Unmarshal] opens it, strictly, with errors that name the place and say in words
 // what was found and what was expected.
 //
+// Who keeps values of others, as a Manager does, works on the bytes: [ScanDeep] checks them
+// when they come, [AppendKey], [Equal], [Compare] and [Add] have Python's rules for keys, ==, <
+// and +, [Refs] finds references in them, and [AppendText] shows them to people.
+//
 // # Promises
 //
 // Nothing is allocated for what is not there: [Limits] are checked on the bytes,

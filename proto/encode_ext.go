@@ -19,8 +19,7 @@ func encodeHolder(code int8) func(e *encoder, p *plan, v reflect.Value) error {
 			return err
 		}
 		if code != ExtTuple {
-			c, n, _ := elements(e.w.b[start:])
-			if err := checkSet(code, c, n); err != nil {
+			if err := checkSet(code, e.w.b[start:]); err != nil {
 				return &unsupportedError{text: err.Error()}
 			}
 		}

@@ -138,10 +138,7 @@ func (p *sides) equalRow(n, depth int) bool {
 func (p *sides) equalMaps(n, depth int) bool {
 	for i := range n {
 		before := *p
-		p.nan = true
-		same := p.equal(depth)
-		p.nan = before.nan
-		if !same {
+		if !p.equalKeys(depth) {
 			*p = before
 			return p.equalEntries(n-i, depth)
 		}
@@ -154,39 +151,29 @@ func (p *sides) equalMaps(n, depth int) bool {
 
 // equalEntries compares the last n entries of two maps in any order.
 func (p *sides) equalEntries(n, depth int) bool {
-	places := make(map[string]int, min(n, firstEntries))
-	key := keyer{all: true}
-	for range n {
-		if !key.from(&p.b) {
-			return false
-		}
-		places[string(key.dst)] = p.b.i
-		if p.b.skip() != nil {
+	h, g := hasher{cursor: p.a}, hasher{cursor: p.b}
+	x, err := h.places(n, depth, true)
+	y, err2 := g.places(n, depth, true)
+	if err != nil || err2 != nil {
+		return false
+	}
+	for i := range x {
+		p.a.i, p.b.i = x[i].at, y[i].at
+		if x[i].hash != y[i].hash || !p.equalKeys(depth) || !p.equal(depth) {
 			return false
 		}
 	}
-	end := p.b.i
-	for range n {
-		if !key.from(&p.a) {
-			return false
-		}
-		place, ok := places[string(key.dst)]
-		delete(places, string(key.dst)) // a key that is there twice is found once
-		p.b.i = place
-		if !ok || !p.equal(depth) {
-			return false
-		}
-	}
-	p.b.i = end
-	return len(places) == 0
+	p.a, p.b = h.cursor, g.cursor
+	return true
 }
 
-// from makes dst the canonical form of the next value of c, and passes it.
-func (k *keyer) from(c *cursor) bool {
-	k.cursor, k.dst = *c, k.dst[:0]
-	err := k.value(maxDepth)
-	*c = k.cursor
-	return err == nil
+// equalKeys is equal for keys of maps and elements of sets.
+func (p *sides) equalKeys(depth int) bool {
+	nan := p.nan
+	p.nan = true
+	same := p.equal(depth)
+	p.nan = nan
+	return same
 }
 
 func (p *sides) equalExts(a, b int8, x, y []byte, depth int) bool {
@@ -207,35 +194,25 @@ func (p *sides) equalExts(a, b int8, x, y []byte, depth int) bool {
 		sets := (a == ExtSet || a == ExtFrozenSet) && (b == ExtSet || b == ExtFrozenSet)
 		if ok && ok2 {
 			q := sides{a: in, b: other, nan: p.nan}
-			return sets && q.equalSets(n, m) || same && !sets && n == m && q.equalRow(n, depth-1)
+			return n == m && (sets && q.equalSets(n, depth-1) || same && !sets && q.equalRow(n, depth-1))
 		}
 	}
 	return same && bytes.Equal(x, y)
 }
 
-// equalSets compares the n elements of one set with the m of another.
-func (p *sides) equalSets(n, m int) bool {
-	found := make(map[string]bool, min(n, firstEntries))
-	key := keyer{all: true}
-	for range n {
-		if !key.from(&p.a) {
-			return false
-		}
-		found[string(key.dst)] = false
+// equalSets compares the n elements of two sets in any order.
+func (p *sides) equalSets(n, depth int) bool {
+	h, g := hasher{cursor: p.a}, hasher{cursor: p.b}
+	x, err := h.places(n, depth, false)
+	y, err2 := g.places(n, depth, false)
+	if err != nil || err2 != nil {
+		return false
 	}
-	missing := len(found)
-	for range m {
-		if !key.from(&p.b) {
+	for i := range x {
+		p.a.i, p.b.i = x[i].at, y[i].at
+		if x[i].hash != y[i].hash || !p.equalKeys(depth) {
 			return false
-		}
-		twice, ok := found[string(key.dst)]
-		if !ok {
-			return false
-		}
-		if !twice {
-			found[string(key.dst)] = true
-			missing--
 		}
 	}
-	return missing == 0
+	return true
 }

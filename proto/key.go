@@ -17,8 +17,9 @@ import (
 // object count, not the address. A frozen set is the same in any order. Opaque blobs, and
 // extensions that are not known or whose content is malformed, are their code and their bytes.
 //
-// It returns ErrKey for what cannot be a key, also within a tuple, and ErrProtocol if v is not
-// one value; dst is then returned as it was. Integers of 64 bits and strs allocate nothing if
+// It returns ErrKey for what cannot be a key, also within a tuple, ErrTooLarge for a tuple or
+// frozen set whose canonical form is beyond 1 MiB, and ErrProtocol if v is not one value; dst is
+// then returned as it was. Integers of 64 bits and strs allocate nothing if
 // dst has room.
 func AppendKey(dst []byte, v Raw) ([]byte, error) {
 	if n := short(v, 0); n > 0 && n == len(v) {
@@ -45,12 +46,14 @@ func AppendKey(dst []byte, v Raw) ([]byte, error) {
 	return k.dst, nil
 }
 
-// A keyer writes canonical forms. With all it takes also what cannot be a key, for comparisons
-// that do not depend on order; a set is then the same as a frozen set.
+// maxKey is how many bytes the canonical form of a tuple or frozen set may have. Each level
+// moves what is within, so a larger one, many levels deep, would cost more than it is worth.
+const maxKey = 1 << 20
+
+// A keyer writes canonical forms.
 type keyer struct {
 	cursor
 	dst []byte
-	all bool
 }
 
 func (k *keyer) value(depth int) error {
@@ -72,7 +75,7 @@ func (k *keyer) value(depth int) error {
 	case classExt:
 		return k.ext(t.ext, content, depth)
 	default:
-		return k.container(t, depth)
+		return notKey(t)
 	}
 	return nil
 }
@@ -104,20 +107,17 @@ func oneForm(f float64) float64 {
 }
 
 func (k *keyer) ext(code int8, content []byte, depth int) error {
-	switch code {
-	case ExtTime:
+	switch {
+	case !keyCode(code):
+		return notKey(token{class: classExt, ext: code})
+	case code == ExtTime:
 		if tm, ok := parseTime(content); ok {
 			k.dst = appendTime(k.dst, tm)
 			return nil
 		}
-	case ExtObject:
+	case code == ExtObject:
 		content = content[:min(len(content), refBytes)]
-	case ExtHandle, ExtSet, ExtSlice, ExtError:
-		if !k.all {
-			return notKey(code)
-		}
-	}
-	if holdsValues(code) {
+	case holdsValues(code):
 		if in, n, ok := elements(content); ok {
 			return k.sequence(code, in, n, depth)
 		}
@@ -126,73 +126,46 @@ func (k *keyer) ext(code int8, content []byte, depth int) error {
 	return nil
 }
 
-func notKey(code int8) error {
-	return fmt.Errorf("%w: %s cannot be one", ErrKey, extName(code))
+// keyCode reports whether an extension of this code can be a key.
+func keyCode(code int8) bool {
+	switch code {
+	case ExtHandle, ExtSet, ExtSlice, ExtError:
+		return false
+	}
+	return true
 }
 
-// sequence appends an extension whose content is an array of n elements, which in opens.
+func notKey(t token) error { return fmt.Errorf("%w: %s cannot be one", ErrKey, t.name()) }
+
+// sequence appends a tuple or a frozen set of n elements, which in opens.
 func (k *keyer) sequence(code int8, in cursor, n, depth int) error {
 	if depth--; depth < 0 {
 		return tooLarge("nesting", maxDepth+1, maxDepth, "levels")
 	}
 	start, outer := len(k.dst), k.cursor
 	k.cursor = in
-	ends := make([]int, 0, min(n, 16))
-	set := code == ExtSet || code == ExtFrozenSet
+	ends := make([]int, 0, 16)
 	for range n {
 		if err := k.value(depth); err != nil {
 			return err
 		}
-		if set {
+		if code == ExtFrozenSet {
 			ends = append(ends, len(k.dst)-start)
 		}
 	}
 	k.cursor = outer
-	if set {
-		code, n = ExtFrozenSet, k.order(start, ends)
+	if size := len(k.dst) - start; size > maxKey {
+		return tooLarge("key", uint64(size), maxKey, "bytes")
 	}
+	k.order(start, ends)
 	k.dst = wrapItems(k.dst, code, start, n)
 	return nil
 }
 
-// container appends an array or a map, which only comparisons ask for.
-func (k *keyer) container(t token, depth int) error {
-	if !k.all {
-		return fmt.Errorf("%w: %s cannot be one", ErrKey, className(t.class))
-	}
-	if depth--; depth < 0 {
-		return tooLarge("nesting", maxDepth+1, maxDepth, "levels")
-	}
-	if t.class == classArray {
-		k.dst = AppendArrayHeader(k.dst, t.n())
-		for range t.n() {
-			if err := k.value(depth); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	k.dst = AppendMapHeader(k.dst, t.n())
-	start := len(k.dst)
-	ends := make([]int, 0, min(t.n(), 16))
-	for range t.n() {
-		if err := k.value(depth); err != nil {
-			return err
-		}
-		if err := k.value(depth); err != nil {
-			return err
-		}
-		ends = append(ends, len(k.dst)-start)
-	}
-	k.order(start, ends)
-	return nil
-}
-
-// order sorts the pieces of dst from start on, which end at ends, by their bytes, and drops
-// those that are there twice. It returns how many are left.
-func (k *keyer) order(start int, ends []int) int {
+// order sorts the pieces of dst from start on, which end at ends, by their bytes.
+func (k *keyer) order(start int, ends []int) {
 	if len(ends) < 2 {
-		return len(ends)
+		return
 	}
 	was := slices.Clone(k.dst[start:])
 	pieces := make([][]byte, len(ends))
@@ -201,12 +174,10 @@ func (k *keyer) order(start int, ends []int) int {
 		pieces[i], from = was[from:end], end
 	}
 	slices.SortFunc(pieces, bytes.Compare)
-	pieces = slices.CompactFunc(pieces, bytes.Equal)
 	k.dst = k.dst[:start]
 	for _, p := range pieces {
 		k.dst = append(k.dst, p...)
 	}
-	return len(pieces)
 }
 
 // wrap makes what b has from start on the content of an extension.

@@ -33,6 +33,12 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%x: %v", v, err)
 		}
 	}
+	if _, err := AppendKey(nil, enc(t, Tuple{make([]byte, maxKey)})); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a large tuple: %v", err)
+	}
+	if _, err := AppendKey(nil, enc(t, make([]byte, 2*maxKey))); err != nil {
+		t.Errorf("a large bin: %v", err)
+	}
 	_, err := AppendKey(nil, Raw{0x90})
 	if err.Error() != "proto: not a key: an array cannot be one" {
 		t.Error(err)

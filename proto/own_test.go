@@ -21,17 +21,17 @@ type ownForms struct {
 	URL   url.URL               // bytes, by a pointer's method
 	Far   *url.URL              // behind a pointer
 	Ports map[netip.Addr]uint16 // text as a key
-	Bits  bits
+	Bits  bitset
 }
 
-// bits has its own encoding as a slice type.
-type bits []byte
+// bitset has its own encoding as a slice type.
+type bitset []byte
 
-func (b bits) EncodeMsgpack(enc *msgpack.Encoder) error { return enc.EncodeInt(int64(len(b))) }
-func (b *bits) DecodeMsgpack(dec *msgpack.Decoder) error {
+func (b bitset) EncodeMsgpack(enc *msgpack.Encoder) error { return enc.EncodeInt(int64(len(b))) }
+func (b *bitset) DecodeMsgpack(dec *msgpack.Decoder) error {
 	n, err := dec.DecodeInt()
 	if err == nil && n >= 0 && n < 100 {
-		*b = make(bits, n)
+		*b = make(bitset, n)
 	}
 	return err
 }
@@ -39,7 +39,7 @@ func (b *bits) DecodeMsgpack(dec *msgpack.Decoder) error {
 func TestOwnForms(t *testing.T) {
 	in := ownForms{
 		IP: net.ParseIP("10.0.0.1"), URL: url.URL{Scheme: "http", Host: "a"}, Far: &url.URL{Path: "/p"},
-		Ports: map[netip.Addr]uint16{netip.MustParseAddr("::2"): 2, netip.MustParseAddr("::1"): 1}, Bits: make(bits, 3),
+		Ports: map[netip.Addr]uint16{netip.MustParseAddr("::2"): 2, netip.MustParseAddr("::1"): 1}, Bits: make(bitset, 3),
 	}
 	p, err := Marshal(&in)
 	if err != nil {

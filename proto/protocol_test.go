@@ -53,6 +53,7 @@ func TestProtocolPage(t *testing.T) {
 	want(fmt.Sprintf("| %d levels | arrays", defaultDepth))
 	want(fmt.Sprintf("| %d levels | %d for", defaultDepth+envelopeDepth, envelopeDepth))
 	want(fmt.Sprintf("str of 1 to %d bytes", maxName))
+	want(fmt.Sprintf("of more than %d MiB is refused as a key", maxKey>>20))
 	want(fmt.Sprintf("at most %d KiB, the sender", MaxFaultText>>10))
 	want(fmt.Sprintf("at most %d KiB, shortened", MaxFaultStack>>10))
 	want(fmt.Sprintf("version **%d**", MaxVersion))

@@ -39,6 +39,7 @@ type scanner struct {
 	room     int // elements that may still come
 	handles  int // extensions with the code of handles seen
 	contents contents
+	inSet    bool // within a set, which is checked as a whole
 	limits   Limits
 }
 

@@ -35,10 +35,11 @@ func (s *scanner) content(code int8, b []byte, depth int) error {
 		}
 		return nil
 	}
-	in := scanner{b: b, room: s.room, handles: s.handles, limits: s.limits, contents: s.contents}
+	in := scanner{b: b, room: s.room, handles: s.handles, limits: s.limits, contents: s.contents,
+		inSet: s.inSet || code == ExtSet || code == ExtFrozenSet}
 	err := in.array(code, depth)
 	if err == nil && s.contents == strict {
-		err = checkHolder(code, b)
+		err = checkHolder(code, b, s.inSet)
 	}
 	switch {
 	case err == nil:
@@ -64,11 +65,13 @@ func (s *scanner) array(code int8, depth int) error {
 }
 
 // checkHolder checks what is in an array that was scanned.
-func checkHolder(code int8, b []byte) error {
-	c, n, _ := elements(b)
+func checkHolder(code int8, b []byte, within bool) error {
 	switch code {
 	case ExtSet, ExtFrozenSet:
-		return checkSet(code, c, n)
+		if within {
+			return nil // the outermost set has seen to it
+		}
+		return checkSet(code, b)
 	case ExtSlice:
 		if _, ok := parseSlice(b); !ok {
 			return malformed(code, "must be three integers or nil")
@@ -81,22 +84,22 @@ func checkHolder(code int8, b []byte) error {
 	return nil
 }
 
-// checkSet checks that n elements are all different and can be keys.
-func checkSet(code int8, c cursor, n int) error {
-	seen := make(map[string]struct{}, min(n, firstEntries))
-	k := keyer{cursor: c}
-	for range n {
-		k.dst = k.dst[:0]
-		if err := k.value(maxDepth); err != nil {
-			return malformed(code, err.Error())
-		}
-		seen[string(k.dst)] = struct{}{}
+// checkSet checks that the elements of a set, and of those within it, are all different and can
+// be keys.
+func checkSet(code int8, b []byte) error {
+	c, n, _ := elements(b)
+	h := hasher{cursor: c, keys: true}
+	places, err := h.places(n, maxDepth, false)
+	if err == nil && twice(b, places, maxDepth) {
+		err = errTwice
 	}
-	if len(seen) < n {
-		return malformed(code, "has an element twice")
+	if err != nil {
+		return malformed(code, "must be of keys, each once: "+err.Error())
 	}
 	return nil
 }
+
+var errTwice = errors.New("an element is there twice")
 
 // checkPlain checks content without levels.
 func checkPlain(code int8, b []byte) error {

@@ -16,7 +16,7 @@ func TestScanDeep(t *testing.T) {
 	}{
 		{"no array", rawExt(ExtTuple, 1), "a tuple (extension 2) must be an array"}, {"nothing", rawExt(ExtTuple), "must be an array"}, {"two arrays", rawExt(ExtTuple, 0x90, 0x90), "has bytes after its end"},
 		{"array cut short", rawExt(ExtFrozenSet, 0x92, 1), "(in a frozen set)"}, {"bad inside", Raw{0x91, 0xc7, 4, 2, 0x91, 0xd4, 2, 1}, "must be an array"}, {"inside a map", Raw{0x81, 1, 0xd4, 6, 0x90}, "a slice"},
-		{"twice", rawExt(ExtSet, 0x92, 1, 1), "has an element twice"}, {"twice in other forms", rawExt(ExtSet, 0x92, 1, 0xc3), "twice"}, {"no key", rawExt(ExtSet, 0x91, 0x90), "an array cannot be one"},
+		{"twice", rawExt(ExtSet, 0x92, 1, 1), "an element is there twice"}, {"twice in other forms", rawExt(ExtSet, 0x92, 1, 0xc3), "twice"}, {"no key", rawExt(ExtSet, 0x91, 0x90), "an array cannot be one"},
 		{"no key within", rawExt(ExtFrozenSet, 0x91, 0xc7, 2, 2, 0x91, 0x80), "a map cannot be one"},
 		{"slice of 2", rawExt(ExtSlice, 0x92, 1, 1), "three integers or nil"}, {"slice of floats", rawExt(ExtSlice, 0x93, 0xc0, 0xca, 0, 0, 0, 0, 0xc0), "three"}, {"slice of bools", rawExt(ExtSlice, 0x93, 0xc0, 0xc3, 0xc0), "three"},
 		{"big of nothing", rawExt(ExtBigInt), "1 byte at least"}, {"reference of 15", rawExt(ExtObject, make([]byte, 15)...), "16 bytes at least"}, {"complex of 15", rawExt(ExtComplex, make([]byte, 15)...), "16 bytes"},

@@ -93,8 +93,14 @@ func fuzzAlone(t *testing.T, a []byte) {
 	if _, err := Unmarshal(Payload{Bytes: a}, &v, Limits{}); err != nil {
 		return // a handle, or a key that Go cannot have
 	}
-	p, err := Marshal(v)
-	if err == nil && !hasNaN(a) && !Equal(a, p.Bytes) && !bytes.Contains(a, []byte{byte(ExtSlice)}) && !bytes.Contains(a, []byte{byte(ExtError)}) {
-		t.Fatalf("%x is %#v, and that %x", a, v, p.Bytes)
+	// Some change on the way: a slice is clamped, a fault is shortened and loses options, and
+	// true and 1 are two keys in Go.
+	for w := (walker{cursor{b: a}}); w.i < len(a); {
+		if t, _, _ := w.next(); t.class == classMap || t.class == classExt && (t.ext == ExtSlice || t.ext == ExtError) {
+			return
+		}
+	}
+	if p, err := Marshal(v); err != nil || !hasNaN(a) && !Equal(a, p.Bytes) {
+		t.Fatalf("%x is %#v, and that %x, %v", a, v, p.Bytes, err)
 	}
 }
