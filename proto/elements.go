@@ -112,6 +112,23 @@ func ParseBool(r Raw) (bool, error) {
 	return v, err
 }
 
+// ParseInteger reads r as an integer of any form, or as a bool, which is 0 or 1. One beyond 64
+// bits is the nearest int64; ok is false for what is no integer.
+func ParseInteger(r Raw) (v int64, ok bool) {
+	if len(r) == 1 && r[0] < codeFixMap {
+		return int64(r[0]), true
+	}
+	t, content, ok := one(r)
+	if !ok || t.class != classBool && !t.isInteger() {
+		return 0, false
+	}
+	n, ok := readNumber(t, content)
+	if !ok {
+		return 0, false
+	}
+	return n.clamp(), true
+}
+
 // ParseCount reads r as an integer from 0 to 2^31-1.
 func ParseCount(r Raw) (int, error) {
 	v, err := ParseUint(r)
