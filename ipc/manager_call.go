@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/seed-185a7250/multiproc/proto"
@@ -17,6 +18,7 @@ type call struct {
 	s     *session // nil while a journal is replayed
 	id    uint64   // of the request; in a batch, of that
 	batch *[]byte  // where the answer goes, in a batch
+	after int      // how many calls of the batch come behind this one
 	obj   *object
 	op    string
 	args  []proto.Raw // alias the frame
@@ -50,14 +52,15 @@ func (c *call) result() []byte {
 // finish ends the answer b, and gives the session a lease for each reference in it.
 func (c *call) finish(b []byte) {
 	switch {
+	case c.s == nil || c.s.ended:
+	case c.batch != nil && len(b) > c.most():
+		c.refuse(len(b) - c.start)
+		return
 	case c.batch != nil:
 		*c.batch = b
-	case c.s == nil || c.s.ended:
-	case len(b)-c.body > c.m.limits.Frame:
+	case len(b)-c.body > c.most():
 		c.s.out = b[:c.start]
-		clear(c.lent)
-		c.lent = c.lent[:0]
-		c.failf(proto.KindTooLarge, "the result has %d bytes, the most is %d", len(b)-c.body, c.m.limits.Frame)
+		c.refuse(len(b) - c.body)
 		return
 	default:
 		binary.BigEndian.PutUint32(b[c.start:], uint32(len(b)-c.body))
@@ -69,6 +72,31 @@ func (c *call) finish(b []byte) {
 	}
 	clear(c.lent)
 	c.lent = c.lent[:0]
+}
+
+// most is how many bytes the body of the answer may have; in a batch, how many all answers up
+// to this one. The calls behind it must have room to fail.
+func (c *call) most() int { return c.m.limits.Frame - c.after*leastAnswer }
+
+// leastAnswer is enough for the answer of a failed call in a batch, without words.
+const leastAnswer = 32
+
+// room is how many bytes the result may have.
+func (c *call) room() int {
+	switch {
+	case c.batch != nil:
+		return c.most() - len(*c.batch) - leastAnswer
+	case c.s == nil:
+		return math.MaxInt
+	}
+	return c.most() - leastAnswer
+}
+
+// refuse drops the answer, whose size this is.
+func (c *call) refuse(bytes int) {
+	clear(c.lent)
+	c.lent = c.lent[:0]
+	c.failf(proto.KindTooLarge, "the result has %d bytes, the most is %d", bytes, c.room())
 }
 
 func (c *call) replyNil()          { c.finish(proto.AppendNil(c.result())) }
@@ -108,7 +136,11 @@ func (c *call) fail(err error) {
 		f = &proto.Fault{Kind: proto.KindArguments, Text: err.Error()}
 	}
 	if c.batch != nil {
-		*c.batch = proto.AppendNil(proto.AppendFault(proto.AppendArrayHeader(*c.batch, 2), f))
+		b := proto.AppendNil(proto.AppendFault(proto.AppendArrayHeader(*c.batch, 2), f))
+		if len(b) > c.most() {
+			b = proto.AppendNil(proto.AppendFault(proto.AppendArrayHeader(*c.batch, 2), &proto.Fault{Kind: f.Kind}))
+		}
+		*c.batch = b
 		return
 	}
 	if c.s == nil {

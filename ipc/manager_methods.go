@@ -118,14 +118,14 @@ func (c *call) doBatch(params []proto.Raw) error {
 	if err != nil {
 		return err
 	}
+	if len(calls) >= c.m.limits.Frame/leastAnswer {
+		return faultf(proto.KindTooLarge, "a batch of %d calls, whose answers would not fit into one frame", len(calls))
+	}
 	answers := proto.AppendArrayHeader(nil, len(calls))
 	one := *c
 	one.batch = &answers
-	for _, r := range calls {
-		one.lent, one.wait, one.owner = one.lent[:0], 0, owner
-		if len(answers) > c.m.limits.Frame {
-			break
-		}
+	for i, r := range calls {
+		one.lent, one.wait, one.owner, one.after = one.lent[:0], 0, owner, len(calls)-i
 		if v, err := proto.ParseOperation(r); err != nil {
 			one.fail(err)
 		} else {

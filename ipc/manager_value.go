@@ -13,25 +13,74 @@ type value struct {
 	by   *account // whose memory it counts for
 }
 
-// store makes a value of an argument: a copy, unless the frame has little else, whose
-// references count from now on. Whoever holds it calls discard when it lets go.
+// valueBytes is what a value counts besides its bytes: about what its place takes.
+const valueBytes = 64
+
+func (v value) cost() int { return len(v.raw) + valueBytes }
+
+// store makes a value of an argument: a copy, whose references count from now on. Whoever
+// holds it calls discard when it lets go.
 func (c *call) store(r proto.Raw) (value, error) {
 	if err := proto.ScanDeep(r, c.limits()); err != nil {
 		return value{}, err
 	}
-	v := value{raw: bytes.Clone(r), by: c.memory()}
-	if v.by != nil && v.by.bytes+len(r) > c.m.limits.Memory {
-		return value{}, faultf(proto.KindTooMany, "the values that this connection stored have %d bytes, the most is %d", v.by.bytes, c.m.limits.Memory)
+	if err := c.affords(len(r) + valueBytes); err != nil {
+		return value{}, err
 	}
+	return c.own(clone(r))
+}
+
+// clone copies r. Of values of one byte there are not many.
+func clone(r proto.Raw) proto.Raw {
+	if len(r) == 1 {
+		return singles[r[0]][:]
+	}
+	return bytes.Clone(r)
+}
+
+var singles = func() (all [256][1]byte) {
+	for i := range all {
+		all[i][0] = byte(i)
+	}
+	return all
+}()
+
+// own makes a value of scanned bytes that nobody else changes.
+func (c *call) own(r proto.Raw) (value, error) {
+	v := value{raw: r, by: c.memory()}
 	if err := c.m.count(&v); err != nil && c.s != nil { // in a replay, what ended later is missing already
 		c.m.uncount(v)
 		return value{}, err
 	}
-	if v.by != nil {
-		v.by.bytes += len(r)
-	}
-	c.m.stats.bytes += len(r)
+	c.m.charge(v)
 	return v, nil
+}
+
+func (m *Manager) charge(v value) {
+	if v.by != nil {
+		v.by.bytes += v.cost()
+	}
+	m.stats.bytes += v.cost()
+}
+
+// affords tells whether the connection may store so many bytes more.
+func (c *call) affords(bytes int) error {
+	by := c.memory()
+	if by == nil || bytes <= c.m.limits.Memory-by.bytes {
+		return nil
+	}
+	return faultf(proto.KindTooMany, "the values that this connection stored have %d bytes, the most is %d", by.bytes, c.m.limits.Memory)
+}
+
+// again makes another value of the same bytes, for which the caller has asked affords.
+func (c *call) again(v value) value {
+	v.by = c.memory()
+	if v.refs > 0 {
+		v.refs = 0
+		c.m.count(&v) // cannot fail: v keeps what it refers to
+	}
+	c.m.charge(v)
+	return v
 }
 
 // storeAll is store for several values, all or none.
@@ -83,9 +132,9 @@ func (m *Manager) uncount(v value) {
 // discard lets go of values.
 func (m *Manager) discard(vs ...value) {
 	for _, v := range vs {
-		m.stats.bytes -= len(v.raw)
+		m.stats.bytes -= v.cost()
 		if v.by != nil {
-			v.by.bytes -= len(v.raw)
+			v.by.bytes -= v.cost()
 		}
 		if v.refs > 0 {
 			m.uncount(v)
@@ -123,3 +172,18 @@ func (c *call) sum(v value, delta proto.Raw) (proto.Raw, error) {
 
 // changed notes that the operation has changed its object.
 func (c *call) changed() { c.m.record(c.obj, c.op, c.args) }
+
+// referred returns the object that an argument means: a reference, an id or a name.
+func (c *call) referred(r proto.Raw) (*object, error) {
+	if ref, ok := proto.ParseRef(r); ok {
+		if ref.Instance != c.m.instance {
+			return nil, faultf(proto.KindUnknownObject, "a reference to an object of another manager")
+		}
+		return c.m.find(proto.ObjectName{ID: ref.ID})
+	}
+	n, err := proto.ParseObject(r)
+	if err != nil {
+		return nil, faultf(proto.KindTypeError, "expected an object, found %s", proto.TypeName(r))
+	}
+	return c.m.find(n)
+}
