@@ -74,9 +74,15 @@ func Marshal(v any) (Payload, error) {
 			b = AppendBin(make([]byte, 0, 5+len(v)), v)
 		}
 	default:
-		return marshal(v)
+		return marshal(v, false, nil)
 	}
 	return Payload{Bytes: b}, nil
+}
+
+// MarshalRefs is Marshal for where no descriptors can go, or none are wanted: handles that are RefEncoders become references, for to,
+// which they are given. Other handles still bring descriptors.
+func MarshalRefs(v, to any) (Payload, error) {
+	return marshal(v, true, to)
 }
 
 // Unmarshal decodes the value in p into the pointer v, after a Scan within lim. What
@@ -114,7 +120,15 @@ func Unmarshal(p Payload, v any, lim Limits) (leftover []int, err error) {
 	if err := scanValue(p.Bytes, lim, opened); err != nil {
 		return p.FDs, err
 	}
-	return unmarshal(p, v)
+	return unmarshal(p, v, nil)
+}
+
+// UnmarshalFrom is Unmarshal for a value that holds references, of which RefDecoders, and from if it is a RefOpener, make something.
+func UnmarshalFrom(p Payload, v any, lim Limits, from any) (leftover []int, err error) {
+	if err := scanValue(p.Bytes, lim.filled(), opened); err != nil {
+		return p.FDs, err
+	}
+	return unmarshal(p, v, from)
 }
 
 // scalar stores a lone value of the commonest types and reports whether it could.

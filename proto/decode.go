@@ -16,14 +16,15 @@ type decoder struct {
 	i      int
 	fds    descriptors
 	opened []func() // let go of handles, if the rest is bad
+	from   any      // whom references are from
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 // unmarshal is Unmarshal for what has no short way; p was scanned.
-func unmarshal(p Payload, v any) (leftover []int, err error) {
+func unmarshal(p Payload, v, from any) (leftover []int, err error) {
 	d := decoders.Get().(*decoder)
-	d.b, d.i, d.fds = p.Bytes, 0, descriptors{fds: p.FDs}
+	d.b, d.i, d.fds, d.from = p.Bytes, 0, descriptors{fds: p.FDs}, from
 	err = d.into(v)
 	if err != nil {
 		for _, discard := range slices.Backward(d.opened) {

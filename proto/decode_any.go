@@ -137,6 +137,13 @@ func (d *decoder) anyExt(t token) (any, error) {
 		}
 	}
 	content := d.body(t)
+	if o, ok := d.from.(RefOpener); ok && t.ext == ExtObject {
+		if r, ok := parseRef(content); ok {
+			v := o.OpenRef(r)
+			d.open(v)
+			return v, nil
+		}
+	}
 	if v, ok := parseExt(t.ext, content); ok {
 		return v, nil
 	}

@@ -79,6 +79,9 @@ func decodeHandle(d *decoder, p *plan, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
+	if t.class == classExt && t.ext == ExtObject {
+		return d.ref(p, t, v)
+	}
 	if t.class != classExt || t.ext != ExtHandle {
 		return d.mismatch(p.want, t)
 	}
@@ -88,6 +91,21 @@ func decodeHandle(d *decoder, p *plan, v reflect.Value) error {
 	}
 	to := v.Addr().Interface().(HandleDecoder)
 	if err := to.DecodeHandle(h, fds); err != nil {
+		return err
+	}
+	d.open(to)
+	return nil
+}
+
+// ref decodes a reference into a type of handles.
+func (d *decoder) ref(p *plan, t token, v reflect.Value) error {
+	to, ok := v.Addr().Interface().(RefDecoder)
+	r, good := parseRef(d.b[d.i : d.i+t.n()])
+	if !ok || !good {
+		return d.mismatch(p.want, t)
+	}
+	d.i += t.n()
+	if err := to.DecodeRef(r, d.from); err != nil {
 		return err
 	}
 	d.open(to)

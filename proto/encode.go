@@ -24,14 +24,17 @@ type encoder struct {
 	depth int // arrays and maps that are open
 	steps int // calls of value that are open
 	room  int // elements that may still be written
+
+	refs bool // RefEncoders become references, for to
+	to   any
 }
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
 // marshal is Marshal for what has no short way.
-func marshal(v any) (Payload, error) {
+func marshal(v any, refs bool, to any) (Payload, error) {
 	e := encoders.Get().(*encoder)
-	e.depth, e.steps, e.room = 0, 0, defaultElements
+	e.depth, e.steps, e.room, e.refs, e.to = 0, 0, defaultElements, refs, to
 	err := e.any(v)
 	p := Payload{Bytes: e.w.b, FDs: e.w.fds}
 	if err == nil && len(p.Bytes) > maxValue {
@@ -52,7 +55,7 @@ func marshal(v any) (Payload, error) {
 	if cap(keep) > 4*keepBuffer {
 		keep = nil
 	}
-	e.w = Writer{b: keep}
+	e.w, e.to = Writer{b: keep}, nil
 	encoders.Put(e)
 	return p, err
 }

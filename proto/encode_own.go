@@ -67,7 +67,11 @@ func encodeHandle(e *encoder, p *plan, v reflect.Value) error {
 	if !v.CanAddr() && !p.typ.Implements(handleEncoderType) {
 		return &unsupportedError{text: fmt.Sprintf("a %s by value; pass a pointer to it", p.typ)}
 	}
-	h, fds, err := pointerTo(v).(HandleEncoder).EncodeHandle()
+	x := pointerTo(v)
+	if r, ok := x.(RefEncoder); ok && e.refs {
+		return e.ref(r)
+	}
+	h, fds, err := x.(HandleEncoder).EncodeHandle()
 	if err != nil {
 		return err
 	}
@@ -79,6 +83,18 @@ func encodeHandle(e *encoder, p *plan, v reflect.Value) error {
 	if len(e.w.fds) > defaultDescriptors {
 		return tooLarge("value", uint64(len(e.w.fds)), defaultDescriptors, "descriptors")
 	}
+	return nil
+}
+
+func (e *encoder) ref(x RefEncoder) error {
+	r, err := x.EncodeRef(e.to)
+	if err != nil {
+		return err
+	}
+	if err := e.fits(refBytes + len(r.Address)); err != nil {
+		return err
+	}
+	e.w.b = AppendRef(e.w.b, r)
 	return nil
 }
 

@@ -59,6 +59,24 @@ type HandleDecoder interface {
 	DecodeHandle(h Handle, fds []int) error
 }
 
+// A RefEncoder is a HandleEncoder that can also travel as a reference, which needs no descriptors: see MarshalRefs, whose to it is
+// given.
+type RefEncoder interface {
+	EncodeRef(to any) (Ref, error)
+}
+
+// A RefDecoder is a HandleDecoder that can also arrive as a reference. from is what UnmarshalFrom was given, nil from anybody else. If
+// the rest of the value turns out bad, it is let go as a HandleDecoder is.
+type RefDecoder interface {
+	DecodeRef(r Ref, from any) error
+}
+
+// A RefOpener, as the from of UnmarshalFrom, makes something of references that are decoded into an interface, where they are a plain
+// Ref otherwise.
+type RefOpener interface {
+	OpenRef(r Ref) any
+}
+
 // EncodeHandle writes h and attaches fds, which become the payload's. It is for
 // types with their own EncodeMsgpack; others implement HandleEncoder. The frame's
 // limit on descriptors is checked by Marshal at its end.
