@@ -46,6 +46,7 @@ func Ask[T any](ctx context.Context, c *Client, object Target, op string, args .
 		return v, err
 	}
 	q := l.operation(object, op, len(args))
+	q.c = c
 	defer q.free()
 	q.args(args)
 	if err := q.call(ctx, ownerOf(ctx)); err != nil {
@@ -94,7 +95,7 @@ func (q *query) args(args []any) {
 
 // put appends an argument. v must not go anywhere from here, or it would have to lie on the heap.
 func put[T any](q *query, v *T) {
-	b, err := appendValue(q.out, v)
+	b, err := appendValue(q.out, v, q.l)
 	if err != nil {
 		q.bad = err
 		return
@@ -123,9 +124,12 @@ func (q *query) poll(ctx context.Context, owner owner) error {
 	return nil
 }
 
-// try is call without waiting, whatever its context says.
-func (q *query) try(owner owner) error {
+// try is call for an operation that must not wait; ctx bounds the wait for the manager alone.
+func (q *query) try(ctx context.Context, owner owner) error {
 	q.out = proto.AppendCallTail(q.out, uint64(owner), 0)
+	if ctx.Done() != nil && ctx.Err() == nil {
+		return q.l.do(ctx, q)
+	}
 	return q.doSoon()
 }
 

@@ -32,12 +32,11 @@ type link struct {
 	first, last *query // those who wait for others to read
 	reading     bool
 	writing     bool
-	idle        sync.Cond // nobody writes any more
-	out, spare  []byte    // frames to be sent; a buffer for the next ones
-	err         error     // sticky: there is no connection any more
-	lost        error     // sticky: nothing can be sent any more, answers may still come
-	drops       map[uint64]uint64
-	dropping    bool
+	idle        sync.Cond         // nobody writes any more
+	out, spare  []byte            // frames to be sent; a buffer for the next ones
+	err         error             // sticky: there is no connection any more
+	lost        error             // sticky: nothing can be sent any more, answers may still come
+	drops       map[uint64]uint64 // leases to be given back
 
 	// Of who reads.
 	in   []byte // received: in[r:w]

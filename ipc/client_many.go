@@ -22,6 +22,7 @@ func (c *Client) Start(object Target, op string, args ...any) *Pending {
 		return &Pending{err: err}
 	}
 	q := l.operation(object, op, len(args))
+	q.c = c
 	q.args(args)
 	return q.start()
 }
@@ -103,7 +104,7 @@ func (b *Batch) Add(object Target, op string, args ...any) {
 	b.calls = proto.AppendArrayHeader(proto.AppendOperationHead(b.calls, object, op), len(args))
 	for i := range args {
 		var err error
-		if b.calls, err = appendValue(b.calls, &args[i]); err != nil && b.bad == nil {
+		if b.calls, err = appendValue(b.calls, &args[i], b.c.link.Load()); err != nil && b.bad == nil {
 			b.bad = fmt.Errorf("ipc: call %d of a batch: %w", b.n, err)
 		}
 	}
@@ -138,13 +139,15 @@ func (b *Batch) Do(ctx context.Context) (Results, error) {
 	if err == nil && len(list) != b.n {
 		err = fmt.Errorf("ipc: %w: %d answers to a batch of %d calls", proto.ErrProtocol, len(list), b.n)
 	}
-	return Results{list: list, limits: l.limits}, err
+	return Results{list: list, c: b.c, l: l, opened: make([]bool, len(list))}, err
 }
 
 // Results are the answers to a Batch, by the places of its calls from 0.
 type Results struct {
 	list   []proto.Raw
-	limits proto.Limits
+	c      *Client
+	l      *link
+	opened []bool // whose references have been made proxies of
 }
 
 // Len returns how many there are.
@@ -168,11 +171,18 @@ func (r Results) Err(i int) error {
 	return err
 }
 
-// Into decodes the result of call i into the pointer v, or returns its error.
+// Into decodes the result of call i into the pointer v, or returns its error. Proxies that it makes the first time take over the leases of
+// the references in that result, and what no proxy takes is given back; a second time they take their own.
 func (r Results) Into(i int, v any) error {
 	raw, err := r.Raw(i)
-	if err == nil {
-		_, err = proto.Unmarshal(proto.Payload{Bytes: raw}, v, r.limits)
+	if err != nil {
+		return err
 	}
-	return err
+	var in *intake
+	if !r.opened[i] {
+		r.opened[i] = true
+		in = r.l.intake(r.c, raw)
+		defer in.settle()
+	}
+	return decodeFrom(in, raw, v, r.l.limits)
 }

@@ -56,7 +56,15 @@ func (c *Client) Release(ctx context.Context, id uint64, n uint64) error {
 
 // Keep says whether the manager itself refers to an object, which then lives without anybody else; and returns whether it did before.
 func (c *Client) Keep(ctx context.Context, object Target, on bool) (was bool, err error) {
-	q, err := c.control(ctx, proto.MethodKeep, func(b []byte) []byte { return proto.AppendKeepParams(b, object, on) })
+	l, err := c.connected(ctx)
+	if err != nil {
+		return false, err
+	}
+	return l.keep(ctx, object, on)
+}
+
+func (l *link) keep(ctx context.Context, object Target, on bool) (was bool, err error) {
+	q, err := l.control(ctx, proto.MethodKeep, func(b []byte) []byte { return proto.AppendKeepParams(b, object, on) })
 	if err != nil {
 		return false, err
 	}
@@ -76,7 +84,15 @@ func (c *Client) List(ctx context.Context, kind, prefix string) ([]proto.Descrip
 
 // Describe describes an object.
 func (c *Client) Describe(ctx context.Context, object Target) (proto.Description, error) {
-	q, err := c.control(ctx, proto.MethodDescribe, func(b []byte) []byte { return proto.AppendObjectParams(b, object) })
+	l, err := c.connected(ctx)
+	if err != nil {
+		return proto.Description{}, err
+	}
+	return l.describe(ctx, object)
+}
+
+func (l *link) describe(ctx context.Context, object Target) (proto.Description, error) {
+	q, err := l.control(ctx, proto.MethodDescribe, func(b []byte) []byte { return proto.AppendObjectParams(b, object) })
 	if err != nil {
 		return proto.Description{}, err
 	}
@@ -177,4 +193,6 @@ type ManagedOptions struct {
 	Keep bool
 	// Existing takes the object of this name and kind if there is one, as it is.
 	Existing bool
+	// Handoff is for locks, semaphores and conditions: anybody may release, and nothing is given back when a connection ends.
+	Handoff bool
 }

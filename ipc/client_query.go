@@ -10,10 +10,13 @@ import (
 
 // A query is a request to a manager and its answer. It belongs to one goroutine, but for what the link's mu guards.
 type query struct {
-	l   *link
-	id  uint64
-	out []byte // the frame, header included
-	bad error  // why it cannot be sent
+	l      *link
+	c      *Client
+	of     *proxy // whose lease must last until the answer has come
+	object uint64 // that it is about, if of is set
+	id     uint64
+	out    []byte // the frame, header included
+	bad    error  // why it cannot be sent
 
 	// The answer, valid once done is set.
 	in     []byte       // owns the bytes of result

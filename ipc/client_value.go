@@ -6,24 +6,27 @@ import (
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
-// appendValue appends the encoding of *v, which goes to a manager. v must not go anywhere from here, or it would have to lie on the
-// heap.
-func appendValue[T any](b []byte, v *T) ([]byte, error) {
+// appendValue appends the encoding of *v, which goes to the manager of l. v must not go anywhere from here, or it would have to lie
+// on the heap.
+func appendValue[T any](b []byte, v *T, l *link) ([]byte, error) {
 	if s, ok := any(v).(*string); ok {
 		return proto.AppendString(b, *s), nil
 	}
 	if head, body, ok := encodeQuick(b, v); ok {
 		return append(head, body...), nil
 	}
-	return appendSlow(b, *v)
+	return appendSlow(b, *v, l)
 }
 
-func appendSlow[T any](b []byte, v T) ([]byte, error) {
-	x, err := encodeItem(v)
-	if err != nil {
-		return b, err
+func appendSlow(b []byte, v any, l *link) ([]byte, error) {
+	p, err := proto.MarshalRefs(v, l)
+	if len(p.FDs) > 0 {
+		CloseFDs(p.FDs)
+		if err == nil {
+			err = ErrHandle
+		}
 	}
-	return append(b, x...), nil
+	return append(b, p.Bytes...), err
 }
 
 // resultOf is what a query was answered, as a T.
@@ -40,11 +43,18 @@ func slowResult[T any](q *query) (v T, err error) {
 }
 
 // into decodes the result into the pointer v.
-func (q *query) into(v any) error {
-	p := proto.Payload{Bytes: q.result, FDs: q.fds}
-	q.fds = nil
-	left, err := proto.Unmarshal(p, v, q.l.limits)
-	CloseFDs(left)
+func (q *query) into(v any) (err error) {
+	if len(q.fds) > 0 {
+		p := proto.Payload{Bytes: q.result, FDs: q.fds}
+		q.fds = nil
+		var left []int
+		left, err = proto.Unmarshal(p, v, q.l.limits)
+		CloseFDs(left)
+	} else {
+		in := q.l.intake(q.c, q.result)
+		defer in.settle()
+		err = decodeFrom(in, q.result, v, q.l.limits)
+	}
 	if err != nil {
 		return fmt.Errorf("ipc: the result: %w", err)
 	}

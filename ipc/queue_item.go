@@ -44,7 +44,7 @@ func encodeQuick[T any](b []byte, v *T) (head, body []byte, ok bool) {
 
 // encodeItem encodes anything.
 func encodeItem(v any) ([]byte, error) {
-	p, err := proto.Marshal(v)
+	p, err := proto.MarshalRefs(v, nil)
 	if len(p.FDs) > 0 {
 		CloseFDs(p.FDs)
 		if err == nil {
