@@ -19,7 +19,7 @@ import (
 
 // ConnectOptions of a Client; the zero value is good for a Unix socket.
 type ConnectOptions struct {
-	// Key proves to the manager, and the manager to the client, that both have it. It is used when the manager asks for it.
+	// Key proves to the manager, and the manager to the client, that both have it: one that does not ask for it is refused.
 	Key []byte
 	// TLS is for an address that begins with "tcp:". Where its ServerName is empty, that is the host.
 	TLS *tls.Config
@@ -96,10 +96,10 @@ func (c *Client) dial(ctx context.Context) (*link, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if errors.Is(err, ErrDenied) {
-			return nil, err
+		if !errors.Is(err, ErrDenied) {
+			err = plain(err)
 		}
-		return nil, fmt.Errorf("ipc: connect to %s: %w", c.address, plain(err))
+		return nil, fmt.Errorf("ipc: connect to %s: %w", c.address, err)
 	}
 	return c.greet(ctx, conn)
 }
@@ -116,12 +116,49 @@ func dialAddress(ctx context.Context, address string, o ConnectOptions) (net.Con
 		}
 		return u, err
 	}
-	if o.TLS == nil {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", host)
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return nil, err
 	}
-	d := tls.Dialer{Config: o.TLS}
-	return d.DialContext(ctx, "tcp", host)
+	t := c.(*net.TCPConn)
+	if err := noticeDeath(t); err != nil {
+		t.Close()
+		return nil, err
+	}
+	if o.TLS == nil {
+		return t, nil
+	}
+	return dialTLS(ctx, t, host, o.TLS)
+}
+
+// dialTLS makes the handshake over t, which it takes over.
+func dialTLS(ctx context.Context, t *net.TCPConn, address string, config *tls.Config) (net.Conn, error) {
+	if config.ServerName == "" {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Close()
+			return nil, err
+		}
+		config = config.Clone()
+		config.ServerName = host
+	}
+	c := tls.Client(t, config)
+	if err := c.HandshakeContext(ctx); err != nil {
+		t.Close()
+		return nil, refused(err)
+	}
+	return c, nil
+}
+
+// refused is err, and ErrDenied if it says that one side does not believe the certificate of the other.
+func refused(err error) error {
+	op, ok := errors.AsType[*net.OpError](err)
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
+	if unverified || ok && op.Op == "remote error" {
+		return fmt.Errorf("%w: %w", ErrDenied, err)
+	}
+	return err
 }
 
 // greet makes a link of a new connection, which it takes over.
@@ -133,7 +170,7 @@ func (c *Client) greet(ctx context.Context, conn net.Conn) (*link, error) {
 	l := newLink(w, c.address, c.o)
 	if err := l.greet(ctx, c.o.Key); err != nil {
 		l.fail(err)
-		return nil, fmt.Errorf("ipc: connect to %s: %w", c.address, err)
+		return nil, fmt.Errorf("ipc: connect to %s: %w", c.address, refused(err)) // TLS tells the client last
 	}
 	return l, nil
 }

@@ -29,12 +29,16 @@ func (l *link) greet(ctx context.Context, key []byte) error {
 	}
 	l.instance = g.Instance
 	switch {
+	case g.Auth == "" && len(key) > 0:
+		return fmt.Errorf("%w: the manager does not ask for the key, and so need not have it", ErrDenied)
 	case g.Auth == "":
 		return nil
 	case g.Auth != proto.AuthHMAC:
 		return fmt.Errorf("%w: the manager asks for a proof of the unknown kind %q", ErrDenied, g.Auth)
 	case len(key) == 0:
 		return fmt.Errorf("%w: the manager asks for a key", ErrDenied)
+	case len(g.Nonce) != 32:
+		return fmt.Errorf("%w: a nonce of %d bytes", proto.ErrProtocol, len(g.Nonce))
 	}
 	return l.prove(ctx, key, g.Nonce)
 }

@@ -49,8 +49,9 @@ var (
 	// ErrDirection: a one-way Conn was used the wrong way round.
 	ErrDirection = errors.New("ipc: wrong direction of a one-way conn")
 
-	// ErrDenied: who dialled, or who listens, is another user.
-	ErrDenied = errors.New("ipc: peer is another user")
+	// ErrDenied: who dialled, or who listens, is another user, or does not prove what it must; or a
+	// manager does not allow what was asked.
+	ErrDenied = errors.New("ipc: denied")
 
 	// ErrBroken: a frame could not be written whole, so nothing can follow it. The
 	// Conn is of no more use.

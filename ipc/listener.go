@@ -193,7 +193,7 @@ func samePeer(u *net.UnixConn) error {
 		return os.NewSyscallError("getsockopt", err)
 	}
 	if int(cred.Uid) != os.Geteuid() {
-		return fmt.Errorf("%w: user %d, this is %d", ErrDenied, cred.Uid, os.Geteuid())
+		return fmt.Errorf("%w: the peer is user %d, this is %d", ErrDenied, cred.Uid, os.Geteuid())
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -17,6 +18,9 @@ import (
 type ManagerOptions struct {
 	// Limits of each connection; zero fields have their defaults.
 	Limits ManagerLimits
+	// Key is what clients must prove to have, and the Manager proves to them: at least 16 bytes,
+	// better 32 random ones. nil: they need none, and only Unix sockets and TLS can be served.
+	Key []byte
 	// RefuseShutdown answers the method shutdown with ErrDenied.
 	RefuseShutdown bool
 	// Persist is a directory in which changes are kept, so that a manager that is killed at any moment comes
@@ -67,16 +71,18 @@ type Manager struct {
 	limits   ManagerLimits
 	log      hclog.Logger
 	instance uint64
+	key      []byte // nil: none is needed
 
-	mu       sync.Mutex
-	closed   bool
-	objects  map[uint64]*object
-	names    map[string]*object
-	last     uint64 // id that was given out last
-	sessions map[*session]struct{}
-	dying    []*object  // nobody refers to them, unless somebody has come to since
-	dirty    []*session // have answers to be sent
-	stats    managerStats
+	mu        sync.Mutex
+	closed    bool
+	objects   map[uint64]*object
+	names     map[string]*object
+	last      uint64 // id that was given out last
+	sessions  map[*session]struct{}
+	strangers strangers  // those of them that have not said hello
+	dying     []*object  // nobody refers to them, unless somebody has come to since
+	dirty     []*session // have answers to be sent
+	stats     managerStats
 
 	journal *journal // nil: nothing is kept
 
@@ -99,14 +105,19 @@ type managerStats struct {
 	bytes   int
 }
 
-// NewManager makes a Manager, without objects if none persist. It does nothing before Serve.
+// NewManager makes a Manager, without objects if none persist. It does nothing before Serve. A
+// key that is too short is an error.
 func NewManager(o ManagerOptions) (*Manager, error) {
+	if o.Key != nil && len(o.Key) < minKey {
+		return nil, fmt.Errorf("ipc: manager: a key of %d bytes can be guessed; it must have %d at least", len(o.Key), minKey)
+	}
 	var b [8]byte
 	rand.Read(b[:])
 	m := &Manager{
 		opts:     o,
 		limits:   o.Limits.filled(),
 		log:      o.Logger,
+		key:      bytes.Clone(o.Key),
 		instance: binary.BigEndian.Uint64(b[:]) | 1,
 		objects:  map[uint64]*object{},
 		names:    map[string]*object{},
@@ -116,6 +127,7 @@ func NewManager(o ManagerOptions) (*Manager, error) {
 	if m.log == nil {
 		m.log = hclog.NewNullLogger()
 	}
+	m.share()
 	if o.Persist != "" {
 		if _, err := openJournal(m, o.Persist); err != nil {
 			return nil, err
@@ -150,20 +162,9 @@ func (m *Manager) Serve(ctx context.Context, l *Listener) error {
 
 // ServeConn serves one connection, which it takes over, in a goroutine of its own. It returns
 // false, and closes c, if the Manager is closed.
-func (m *Manager) ServeConn(c *Conn) bool {
-	s := newSession(m, c)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		c.Close()
-		return false
-	}
-	m.sessions[s] = struct{}{}
-	m.serving.Go(s.serve)
-	return true
-}
+func (m *Manager) ServeConn(c *Conn) bool { return m.serveSession(newSession(m, c)) }
 
-// Pair returns a connection to the Manager from within its own process.
+// Pair returns a connection to the Manager from within its own process, which needs no key.
 func (m *Manager) Pair() (*Conn, error) {
 	ours, theirs, err := Socketpair()
 	if err != nil {
@@ -171,7 +172,9 @@ func (m *Manager) Pair() (*Conn, error) {
 	}
 	c, err := NewConn(ours, ConnOptions{Name: "client", Limits: m.frameLimits()})
 	if err == nil {
-		m.ServeConn(c)
+		s := newSession(m, c)
+		s.trusted = true
+		m.serveSession(s)
 	}
 	client, e := NewConn(theirs, ConnOptions{Name: "manager"})
 	return client, errors.Join(err, e)

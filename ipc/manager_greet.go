@@ -1,51 +1,98 @@
 package ipc
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
-// A stranger is given this much time and this many bytes for hello.
+// A stranger is given this much time and this many bytes for hello and auth.
 const (
 	helloTime  = 10 * time.Second
 	helloFrame = 4 << 10
 )
 
-// greet reads hello, and answers it.
+// minKey is how long a key must be; shorter ones are words, which can be guessed.
+const minKey = 16 // bytes
+
+// greet reads hello, and the proof if there is a key, and answers. Before it has returned nil
+// nothing else is read.
 func (s *session) greet() error {
 	s.conn.SetReadDeadline(time.Now().Add(helloTime))
 	s.conn.limits = proto.Limits{Frame: helloFrame, Descriptors: s.conn.limits.Descriptors}
-	if err := s.hello(); err != nil {
+	id, g, err := s.hello()
+	if err != nil {
+		return err
+	}
+	if g.Auth == "" {
+		err = s.admitted(id, proto.AppendGreeting(nil, g))
+	} else if err = s.answer(id, nil, proto.AppendGreeting(nil, g)); err == nil {
+		err = s.auth(g.Nonce)
+	}
+	if err != nil {
 		return err
 	}
 	s.conn.limits = s.m.frameLimits()
 	return s.conn.SetReadDeadline(time.Time{})
 }
 
-func (s *session) hello() error {
+// hello reads hello, and returns what is to be answered.
+func (s *session) hello() (id uint64, g proto.Greeting, err error) {
 	msg, err := s.request(proto.MethodHello)
 	if err != nil {
-		return err
+		return 0, g, err
 	}
 	h, err := proto.ParseHello(msg.Params)
 	if err != nil {
-		return err
+		return 0, g, err
 	}
 	version, f, err := proto.Agree(h.Min, h.Max)
 	if err != nil {
 		s.answer(msg.ID, f, nil)
+		return 0, g, err
+	}
+	g = proto.Greeting{Version: version, Instance: s.m.instance, Program: program, Limits: s.m.limits.told()}
+	if s.m.key != nil && !s.trusted {
+		g.Auth, g.Nonce = proto.AuthHMAC, make([]byte, 32)
+		rand.Read(g.Nonce) // never fails
+	}
+	return msg.ID, g, nil
+}
+
+// auth reads the client's proof for the nonce ours, and answers with the manager's.
+func (s *session) auth(ours []byte) error {
+	msg, err := s.request(proto.MethodAuth)
+	if err != nil {
 		return err
 	}
-	if n := s.m.connections(); n > s.m.limits.Connections {
-		s.answer(msg.ID, faultf(proto.KindBusy, "%d connections, the most is %d", n, s.m.limits.Connections), nil)
-		return fmt.Errorf("one connection too many")
+	a, err := proto.ParseAuth(msg.Params)
+	if err == nil && len(a.Nonce) != len(ours) {
+		err = fmt.Errorf("auth: a nonce of %d bytes", len(a.Nonce))
 	}
-	return s.answer(msg.ID, nil, proto.AppendGreeting(nil, proto.Greeting{
-		Version: version, Instance: s.m.instance, Program: program, Limits: s.m.limits.told(),
-	}))
+	if err == nil && !hmac.Equal(a.Proof, keyProof(s.m.key, proofOfClient, ours, a.Nonce)) {
+		err = errWrongKey
+	}
+	if err != nil {
+		s.answer(msg.ID, faultf(proto.KindDenied, "no proof of the key"), nil)
+		return err
+	}
+	return s.admitted(msg.ID, proto.AppendAuthAnswer(nil, keyProof(s.m.key, proofOfServer, ours, a.Nonce)))
+}
+
+var errWrongKey = errors.New("auth: a wrong key")
+
+// admitted answers a client that is a stranger no more, if there is room for it.
+func (s *session) admitted(id uint64, result []byte) error {
+	if f := s.m.promote(s); f != nil {
+		s.answer(id, f, nil)
+		return f
+	}
+	return s.answer(id, nil, result)
 }
 
 const program = "multiproc/go 1.0"
@@ -55,12 +102,6 @@ func (l ManagerLimits) told() map[string]uint64 {
 		"frame": uint64(l.Frame), "pending": uint64(l.Pending), "objects": uint64(l.Objects),
 		"memory": uint64(l.Memory), "unread": uint64(l.Unread),
 	}
-}
-
-func (m *Manager) connections() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.sessions)
 }
 
 // request reads the request that must come now.

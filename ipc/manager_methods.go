@@ -378,8 +378,8 @@ func (c *call) cancel(params []proto.Raw) error {
 }
 
 func (c *call) shutDown([]proto.Raw) error {
-	if c.m.opts.RefuseShutdown {
-		return faultf(proto.KindDenied, "this manager is not shut down by clients")
+	if c.m.opts.RefuseShutdown || c.s.remote {
+		return faultf(proto.KindDenied, "this manager is not shut down by such clients")
 	}
 	c.replyNil()
 	c.s.stops = true

@@ -1,8 +1,10 @@
 package ipc
 
 import (
+	linked "container/list"
 	"errors"
 	"io"
+	"net"
 	"sync/atomic"
 
 	"github.com/seed-185a7250/multiproc/proto"
@@ -14,6 +16,13 @@ type session struct {
 	m    *Manager
 	conn *Conn
 	name string // for logs
+
+	trusted   bool            // one of this process
+	remote    bool            // over TCP
+	pump      *pump           // over TLS
+	strange   *linked.Element // in strangers; guarded by the mutex
+	over      chan struct{}   // closed when it has ended
+	turnedOut bool            // see strangers
 
 	batch []proto.Message // read, not yet executed
 	ops   map[string]string
@@ -63,13 +72,17 @@ const maxOps = 256
 
 func newSession(m *Manager, c *Conn) *session {
 	return &session{
-		m: m, conn: c, name: c.name, memory: &account{},
+		m: m, conn: c, name: c.name, memory: &account{}, over: make(chan struct{}),
 		ops: map[string]string{}, leases: map[*object]int{}, waiting: map[uint64]*parked{}, holds: map[leaver]int{},
 	}
 }
 
 // serve reads until the connection ends.
 func (s *session) serve() {
+	if s.pump != nil {
+		s.m.serving.Go(s.pump.in)
+		s.m.serving.Go(s.pump.out)
+	}
 	err := s.greet()
 	for err == nil {
 		if err = s.read(); err == nil || len(s.batch) > 0 {
@@ -148,6 +161,7 @@ func (s *session) end() {
 	m.lock()
 	s.ended = true
 	delete(m.sessions, s)
+	m.strangers.drop(s)
 	for _, p := range s.waiting {
 		p.abandon()
 	}
@@ -162,7 +176,22 @@ func (s *session) end() {
 	clear(s.leases)
 	s.signalDrained()
 	m.unlock()
+	s.part()
 	s.conn.Close()
+	close(s.over)
+}
+
+// part ends a connection over TCP.
+func (s *session) part() {
+	switch t, _ := s.conn.sock.(*net.TCPConn); {
+	case s.turnedOut && s.pump != nil:
+		s.pump.far.Close()
+	case s.pump != nil:
+		s.pump.stop()
+	case t != nil && !s.turnedOut:
+		partFrom(t)
+		io.Copy(io.Discard, t)
+	}
 }
 
 // hold notes that h must hear of the end of the session, until unhold as often.
@@ -175,7 +204,20 @@ func (s *session) unhold(h leaver) {
 }
 
 // stands tells whether the connection has not ended, as far as the kernel knows.
-func (s *session) stands() bool { return !s.ended && s.conn.stands() }
+func (s *session) stands() bool {
+	return !s.ended && s.conn.stands() && (s.pump == nil || connected(s.pump.raw))
+}
+
+// who names the client for people.
+func (s *session) who() string {
+	if s.remote {
+		return s.name
+	}
+	return s.conn.who()
+}
+
+// carries tells whether descriptors can be sent.
+func (s *session) carries() bool { return !s.remote }
 
 // intern returns b as a string, mostly without an allocation.
 func (s *session) intern(b []byte) string {

@@ -107,7 +107,7 @@ func (d *deposited) open(c *call) {
 		c.failf(proto.KindDenied, "open is not possible in a batch")
 		return
 	}
-	if !c.s.conn.carries() {
+	if !c.s.carries() {
 		c.failf(proto.KindDenied, "descriptors cannot be sent over this connection")
 		return
 	}

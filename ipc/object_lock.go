@@ -180,7 +180,7 @@ func (l *managedLock) holder() string {
 	return l.owner.text()
 }
 
-func (w caller) text() string { return fmt.Sprintf("%s/%d", w.s.conn.who(), w.id) }
+func (w caller) text() string { return fmt.Sprintf("%s/%d", w.s.who(), w.id) }
 
 // text appends how many wait in l, if any do.
 func (l *line) text(b []byte) []byte {

@@ -2,33 +2,28 @@ package ipc
 
 import (
 	"fmt"
-	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // stands tells whether the peer has not gone, as far as the kernel knows. A process that dies
 // has gone when its descriptors are closed.
-func (c *Conn) stands() bool {
-	if c.closed.Load() {
-		return false
-	}
+func (c *Conn) stands() bool { return !c.closed.Load() && connected(c.raw) }
+
+// connected tells whether the other end of a socket is open. One that will send no more counts as
+// closed: over TCP, half closed and closed are not to be told apart.
+func connected(raw syscall.RawConn) bool {
 	up := false
-	c.raw.Control(func(fd uintptr) {
-		p := [1]unix.PollFd{{Fd: int32(fd)}}
+	raw.Control(func(fd uintptr) {
+		p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(p[:], 0)
 		for err == unix.EINTR {
 			n, err = unix.Poll(p[:], 0)
 		}
-		up = err == nil && (n == 0 || p[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) == 0)
+		up = err == nil && n == 0
 	})
 	return up
-}
-
-// carries tells whether descriptors can be sent.
-func (c *Conn) carries() bool {
-	_, ok := c.sock.(*net.UnixConn)
-	return ok
 }
 
 // hangUp ends the connection under whoever reads or writes, who then closes it.
