@@ -15,6 +15,7 @@ type parked struct {
 	on         func(p *parked, why reason) // what leaving for a reason means; see park
 	timer      *time.Timer
 	gone       bool // answered, or given up
+	bound      bool // neither time nor cancel takes it out of its line
 
 	// For the kind that parked it.
 	n     int
@@ -95,6 +96,17 @@ func (p *parked) take() {
 	p.obj.waiting--
 }
 
+// again puts a call that has left its line into another, for what it must have before it is
+// answered: it has no time limit any more, and a cancel changes nothing.
+func (p *parked) again(l *line) {
+	p.gone, p.bound = false, true
+	p.on, p.timer, p.wait = nil, nil, proto.Forever
+	p.s.waiting[p.id] = p
+	p.m.stats.waiting++
+	p.obj.waiting++
+	l.push(p)
+}
+
 // leave takes p out of its line; move puts it at the end of another, with another meaning of
 // quitting.
 func (p *parked) leave() {
@@ -119,7 +131,7 @@ func (p *parked) forget() {
 
 // quit ends the wait for a reason.
 func (p *parked) quit(why reason) {
-	if p.gone {
+	if p.gone || p.bound && (why == overTime || why == cancelled) {
 		return
 	}
 	p.take()

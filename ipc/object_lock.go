@@ -33,7 +33,7 @@ type managedLock struct {
 	died  bool   // the last owner's connection ended while it held the lock
 	told  bool   // the same, of the one before: what the present owner was told
 
-	waiters line // n is the levels that it takes
+	waiters line // n is the levels that it takes; more is the waited of who comes from a condition
 }
 
 var lockOps = map[string]operation[*managedLock]{
@@ -143,7 +143,11 @@ func (l *managedLock) grant() {
 	}
 	p.take()
 	l.seize(p.caller(), p.n)
-	l.acquired(&p.call)
+	if w, ok := p.more.(waited); ok {
+		w.answer(&p.call, l)
+	} else {
+		l.acquired(&p.call)
+	}
 }
 
 // leave gives back what s held. With handoff the lock stays as it is, and belongs to nobody.
