@@ -129,6 +129,34 @@ func ParseInteger(r Raw) (v int64, ok bool) {
 	return n.clamp(), true
 }
 
+// ParseBits reads r as ParseInteger does, but exactly: as 64 bits of two's complement, and whether
+// it is negative. fits is false for one that has more bits.
+func ParseBits(r Raw) (bits uint64, negative, fits, ok bool) {
+	t, content, ok := one(r)
+	if !ok || t.class != classBool && !t.isInteger() {
+		return 0, false, false, false
+	}
+	n, ok := readNumber(t, content)
+	if !ok || n.kind == numBig {
+		return 0, false, false, ok
+	}
+	return n.bits, n.kind == numInt, true, true
+}
+
+// ParseFloat reads r as a float, or as an integer or a bool that is within the range of floats.
+func ParseFloat(r Raw) (f float64, ok bool) {
+	t, content, ok := one(r)
+	if !ok || t.class == classExt && t.ext == ExtComplex {
+		return 0, false
+	}
+	n, ok := readNumber(t, content)
+	if !ok {
+		return 0, false
+	}
+	f, _, ok = operand{t, content, n}.parts()
+	return f, ok
+}
+
 // ParseCount reads r as an integer from 0 to 2^31-1.
 func ParseCount(r Raw) (int, error) {
 	v, err := ParseUint(r)
