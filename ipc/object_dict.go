@@ -55,33 +55,11 @@ var dictOps = map[string]operation[*managedDict]{
 	"get_or_create": {3, 3, (*managedDict).getOrCreate},
 	"wait":          {2, 3, (*managedDict).wait},
 	"watch":         {1, 2, (*managedDict).watch},
+	"restore":       {1, 1, func(d *managedDict, c *call) { d.restore(c) }},
 }
 
 func (d *managedDict) call(c *call) { operate(d, c, dictOps) }
 func (d *managedDict) length() int  { return d.n }
-
-// lookup finds the entry of the first argument, nil if there is none. When that cannot be a key
-// c is answered.
-func (t *table) lookup(c *call) (e *entry, canon []byte, ok bool) {
-	canon, err := t.canon(c.args[0])
-	if err != nil {
-		c.fail(err)
-		return nil, nil, false
-	}
-	return t.find(canon), canon, true
-}
-
-// maxFaultValue bounds the key that a fault carries.
-const maxFaultValue = 1 << 20 // bytes
-
-// missing answers that there is no such key.
-func (c *call) missing(kind string, key proto.Raw) {
-	f := faultf(kind, "%s", proto.AppendText(nil, key, 200))
-	if len(key) <= maxFaultValue {
-		f.Value = key
-	}
-	c.fail(f)
-}
 
 func (d *managedDict) get(c *call) {
 	e, _, ok := d.lookup(c)
@@ -96,31 +74,6 @@ func (d *managedDict) get(c *call) {
 	}
 }
 
-// put sets a key, and tells of what it cannot. It is the caller's to note the change.
-func (d *managedDict) put(c *call, e *entry, canon []byte, r proto.Raw) (*entry, error) {
-	v, err := c.store(r)
-	if err != nil {
-		return nil, err
-	}
-	return d.putValue(c, e, canon, v)
-}
-
-// putValue is put for what is stored already.
-func (d *managedDict) putValue(c *call, e *entry, canon []byte, v value) (*entry, error) {
-	if e != nil {
-		d.change(c.m, e, v)
-	} else {
-		key, err := c.store(c.args[0])
-		if err != nil {
-			c.m.discard(v)
-			return nil, err
-		}
-		e = d.table.add(c.m, canon, key, v)
-	}
-	d.tell(e.canon)
-	return e, nil
-}
-
 func (d *managedDict) set(c *call) {
 	e, canon, ok := d.lookup(c)
 	if ok && d.store(c, e, canon, c.args[1]) != nil {
@@ -128,13 +81,14 @@ func (d *managedDict) set(c *call) {
 	}
 }
 
-// store is put with all that belongs to it; nil if c is answered with why not.
+// store sets the key that is the first argument; nil if c is answered with why not.
 func (d *managedDict) store(c *call, e *entry, canon []byte, r proto.Raw) *entry {
-	e, err := d.put(c, e, canon, r)
+	e, err := d.put(c, e, canon, c.args[0], r)
 	if err != nil {
 		c.fail(err)
 		return nil
 	}
+	d.tell(e.canon)
 	d.done(c)
 	return e
 }
@@ -245,21 +199,8 @@ func (d *managedDict) add(c *call) {
 	if !ok {
 		return
 	}
-	var old value
-	switch {
-	case e != nil:
-		old = e.value
-	case len(c.args) == 3:
-		old.raw = c.args[2]
-	default:
-		c.missing(proto.KindKeyError, c.args[0])
-		return
-	}
-	sum, err := c.sum(old, c.args[1])
-	switch {
-	case err != nil:
-		c.fail(err)
-	case c.fits(1, len(sum)):
+	sum, ok := d.sum(c, e, proto.KindKeyError)
+	if ok && c.fits(1, len(sum)) {
 		if e = d.store(c, e, canon, sum); e != nil {
 			c.replyValue(e.value)
 		}
@@ -289,7 +230,11 @@ func (d *managedDict) deleteIf(c *call) {
 	}
 }
 
-func (d *managedDict) text(b []byte, max int) []byte { return d.table.text(b, max, "{", "}", ": ") }
+func (d *managedDict) text(b []byte, max int) []byte {
+	return d.table.text(b, max, "{", "}", func(b []byte, e *entry, max int) []byte {
+		return append(proto.AppendText(b, e.key.raw, max), ": "...)
+	})
+}
 
 func (d *managedDict) drop(m *Manager) {
 	for _, l := range d.waits {

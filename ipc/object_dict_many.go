@@ -241,10 +241,11 @@ func (d *managedDict) createAt(c *call, canon []byte) (*entry, error) {
 	}
 	c.m.keep(made, false)
 	ref := proto.AppendRef(nil, proto.Ref{Instance: c.m.instance, ID: made.id})
-	e, err := d.put(c, nil, canon, ref)
+	e, err := d.put(c, nil, canon, c.args[0], ref)
 	if err != nil {
 		return nil, err
 	}
+	d.tell(e.canon)
 	c.m.record(c.obj, "set", []proto.Raw{c.args[0], ref})
 	d.wake(c.m)
 	return e, nil

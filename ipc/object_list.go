@@ -52,26 +52,14 @@ var listOps = map[string]operation[*managedList]{
 	"push_trim": {2, 2, (*managedList).pushTrim},
 	"move":      {1, 3, (*managedList).move},
 	"wait":      {2, 2, (*managedList).wait},
+	"restore":   {1, 1, (*managedList).restore},
 }
 
 func (l *managedList) call(c *call) { operate(l, c, listOps) }
 func (l *managedList) length() int  { return len(l.items) }
 
-// at returns the place that argument i names; ok is false, and c is answered, if there is none.
-func (l *managedList) at(c *call, i int) (place int, ok bool) {
-	place, ok = c.integer(i)
-	if !ok {
-		return 0, false
-	}
-	if place < 0 {
-		place += len(l.items)
-	}
-	if place < 0 || place >= len(l.items) {
-		c.failf(proto.KindIndexError, "%s: the index is out of range of %d elements", c.op, len(l.items))
-		return 0, false
-	}
-	return place, true
-}
+// at returns the place that argument i names; if there is none c is answered.
+func (l *managedList) at(c *call, i int) (int, bool) { return c.place(i, len(l.items)) }
 
 // nearest returns the place before which argument i inserts or ends: the nearest end if it is
 // out of range.
@@ -228,6 +216,26 @@ func (l *managedList) text(b []byte, max int) []byte {
 	return appendText(b, max, len(l.items), "[", "]", func(b []byte, i, max int) []byte {
 		return proto.AppendText(b, l.items[i].raw, max)
 	})
+}
+
+// dump and restore are for a journal.
+func (l *managedList) dump(b []byte) []byte {
+	b = proto.AppendArrayHeader(b, len(l.items))
+	for _, v := range l.items {
+		b = append(b, v.raw...)
+	}
+	return b
+}
+
+func (l *managedList) restore(c *call) {
+	if c.s != nil {
+		c.unknown()
+		return
+	}
+	old := l.items
+	l.row = row{}
+	l.extend(c)
+	c.m.discard(old...)
 }
 
 func (l *managedList) drop(m *Manager) {

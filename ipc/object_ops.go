@@ -32,6 +32,23 @@ func (c *call) integer(i int) (n int, ok bool) {
 	return int(v), ok
 }
 
+// place returns which of n elements argument i names, an index, negative from the end; if there
+// is none c is answered.
+func (c *call) place(i, n int) (place int, ok bool) {
+	place, ok = c.integer(i)
+	if !ok {
+		return 0, false
+	}
+	if place < 0 {
+		place += n
+	}
+	if place < 0 || place >= n {
+		c.failf(proto.KindIndexError, "%s: the index is out of range of %d elements", c.op, n)
+		return 0, false
+	}
+	return place, true
+}
+
 // natural is integer, but refuses what is less than least.
 func (c *call) natural(i, least int) (n int, ok bool) {
 	n, ok = c.integer(i)

@@ -177,8 +177,8 @@ func (t *table) each(yield func(e *entry) bool) {
 	}
 }
 
-// text writes the entries for people.
-func (t *table) text(b []byte, max int, open, end, between string) []byte {
+// text writes the entries for people; name writes what stands before a value.
+func (t *table) text(b []byte, max int, open, end string, name func(b []byte, e *entry, max int) []byte) []byte {
 	next := 0
 	return appendText(b, max, t.n, open, end, func(b []byte, _, max int) []byte {
 		for t.order[next] == nil {
@@ -187,9 +187,71 @@ func (t *table) text(b []byte, max int, open, end, between string) []byte {
 		e := t.order[next]
 		next++
 		start := len(b)
-		b = append(proto.AppendText(b, e.key.raw, max), between...)
+		b = name(b, e, max)
 		return proto.AppendText(b, e.value.raw, max-(len(b)-start))
 	})
+}
+
+// put stores a value under a key, whose entry is e if there is one. It is the caller's to note
+// the change.
+func (t *table) put(c *call, e *entry, canon []byte, key, r proto.Raw) (*entry, error) {
+	v, err := c.store(r)
+	if err != nil {
+		return nil, err
+	}
+	if e != nil {
+		t.change(c.m, e, v)
+		return e, nil
+	}
+	k, err := c.store(key)
+	if err != nil {
+		c.m.discard(v)
+		return nil, err
+	}
+	return t.add(c.m, canon, k, v), nil
+}
+
+// lookup finds the entry of the first argument, nil if there is none. When that cannot be a key
+// c is answered.
+func (t *table) lookup(c *call) (e *entry, canon []byte, ok bool) {
+	canon, err := t.canon(c.args[0])
+	if err != nil {
+		c.fail(err)
+		return nil, nil, false
+	}
+	return t.find(canon), canon, true
+}
+
+// sum is what add makes of the value of e and the arguments key, delta and start. Where it is
+// none c is answered, with a fault of kind missing if there is neither e nor a start.
+func (t *table) sum(c *call, e *entry, missing string) (proto.Raw, bool) {
+	var old value
+	switch {
+	case e != nil:
+		old = e.value
+	case len(c.args) == 3:
+		old.raw = c.args[2]
+	default:
+		c.missing(missing, c.args[0])
+		return nil, false
+	}
+	sum, err := c.sum(old, c.args[1])
+	if err != nil {
+		c.fail(err)
+	}
+	return sum, err == nil
+}
+
+// maxFaultValue bounds the key that a fault carries.
+const maxFaultValue = 1 << 20 // bytes
+
+// missing answers that there is no such key.
+func (c *call) missing(kind string, key proto.Raw) {
+	f := faultf(kind, "%s", proto.AppendText(nil, key, 200))
+	if len(key) <= maxFaultValue {
+		f.Value = key
+	}
+	c.fail(f)
 }
 
 // drop lets go of everything.
