@@ -74,6 +74,16 @@ func IsExt(r Raw, code int8) (content []byte, ok bool) {
 	return r[t.head() : t.head()+t.n()], true
 }
 
+// CountElements returns how many elements the scanned value r has over all levels together, as
+// [Limits] count them; those in the extensions that hold values count too.
+func CountElements(r Raw) int {
+	s := scanner{b: r, room: math.MaxInt, contents: opened}
+	if s.value(math.MaxInt32) != nil {
+		return len(r)
+	}
+	return math.MaxInt - s.room
+}
+
 func classOf(r Raw) class {
 	t, err := readToken(r)
 	if err != nil {
