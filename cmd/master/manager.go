@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -27,16 +30,8 @@ func manage(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := untilTold(ctx)
 	defer stop()
-	m, err := ipc.NewManager(ipc.ManagerOptions{
-		Limits: o.Limits, RefuseShutdown: o.RefuseShutdown,
-		Logger: hclog.New(&hclog.LoggerOptions{Name: "manager", Level: o.LogLevel, Output: stderr, DisableTime: true}),
-	})
+	m, doors, err := openManager(o, stderr)
 	if err != nil {
-		return complain(stderr, err)
-	}
-	doors, err := openDoors(o)
-	if err != nil {
-		m.Close()
 		return complain(stderr, err)
 	}
 	for _, d := range doors {
@@ -47,6 +42,31 @@ func manage(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// openManager makes a manager that listens, and does not serve yet.
+func openManager(o ManagerOptions, stderr io.Writer) (*ipc.Manager, []door, error) {
+	key, err := o.Access.key()
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := o.Access.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := ipc.NewManager(ipc.ManagerOptions{
+		Key: key, Limits: o.Limits, RefuseShutdown: o.RefuseShutdown,
+		Logger: hclog.New(&hclog.LoggerOptions{Name: "manager", Level: o.LogLevel, Output: stderr, DisableTime: true}),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	doors, err := openDoors(o.Listen, config)
+	if err != nil {
+		m.Close()
+		return nil, nil, err
+	}
+	return m, doors, nil
 }
 
 // untilTold returns a context that ends with the first signal to end. What was ignored when the program started stays so, as
@@ -72,11 +92,15 @@ type door struct {
 	close   func() error
 }
 
-// openDoors listens on all addresses, or on none.
-func openDoors(o ManagerOptions) ([]door, error) {
+// openDoors listens on all addresses, or on none. The config is nil without TLS.
+func openDoors(addresses []string, config *tls.Config) ([]door, error) {
 	var doors []door
-	for _, address := range o.Listen {
-		d, err := openDoor(address)
+	for _, address := range addresses {
+		open := openPath
+		if strings.HasPrefix(address, tcp) {
+			open = func(address string) (door, error) { return openTCP(address, config) }
+		}
+		d, err := open(address)
 		if err != nil {
 			closeDoors(doors)
 			return nil, err
@@ -86,13 +110,26 @@ func openDoors(o ManagerOptions) ([]door, error) {
 	return doors, nil
 }
 
-func openDoor(path string) (door, error) {
+func openPath(path string) (door, error) {
 	l, err := ipc.ListenPrivate(path, ipc.ConnOptions{})
 	if err != nil {
 		return door{}, err
 	}
 	serve := func(ctx context.Context, m *ipc.Manager) error { return m.Serve(ctx, l) }
 	return door{address: path, serve: serve, close: l.Close}, nil
+}
+
+func openTCP(address string, config *tls.Config) (door, error) {
+	at, err := net.Listen("tcp", strings.TrimPrefix(address, tcp))
+	if err != nil {
+		if op, ok := errors.AsType[*net.OpError](err); ok {
+			err = op.Err
+		}
+		return door{}, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	l := at.(*net.TCPListener)
+	serve := func(ctx context.Context, m *ipc.Manager) error { return m.ServeTCP(ctx, l, config) }
+	return door{address: tcp + l.Addr().String(), serve: serve, close: l.Close}, nil
 }
 
 func closeDoors(doors []door) error {

@@ -20,11 +20,12 @@ type ManagerOptions struct {
 	Listen         []string // addresses, at least one
 	Limits         ipc.ManagerLimits
 	RefuseShutdown bool
+	Access         Access
 	LogLevel       hclog.Level
 	Help           bool // print usage and do nothing
 }
 
-const managerUsage = `master manager serves dicts, lists, locks, queues … that any number of processes, in any language, share by reference.
+var managerUsage = `master manager serves dicts, lists, locks, queues … that any number of processes, in any language, share by reference.
 
     master manager -listen /run/user/1000/app/manager.sock
 
@@ -34,7 +35,9 @@ or SIGHUP, or by a client. Then its objects are gone. proto/PROTOCOL.md says how
 Flags:
     -listen PATH        a Unix socket; other users cannot connect. It must lie in a directory (or below one) that only you may enter,
                         which is made if it is missing. A socket that nobody listens on any more is replaced. May be given several times
-    -limit NAME=NUMBER  a limit of each connection: frame (bytes, default 67174400), pending (calls that wait, 16384), objects (65536),
+    -listen tcp:HOST:PORT
+                        TCP; port 0 is any that is free. It needs a key, which does not hide what is sent, or TLS
+` + accessUsage + `    -limit NAME=NUMBER  a limit of each connection: frame (bytes, default 67174400), pending (calls that wait, 16384), objects (65536),
                         memory (bytes of stored values, 1073741824), unread (bytes of answers, 67108864); or of the manager:
                         connections (4096). NUMBER may end with K, M or G. May be given several times
     -refuse-shutdown    clients may not end it
@@ -58,6 +61,7 @@ func newManagerFlags(o *ManagerOptions, level *string) *flagReader {
 	r.add("listen", "an address", func(s string) error { return o.addListen(s) })
 	r.add("limit", "NAME=NUMBER", func(s string) error { return o.setLimit(s) })
 	r.add("log-level", "a level", func(s string) error { *level = s; return nil })
+	o.Access.declare(r)
 	r.set.BoolVar(&o.RefuseShutdown, "refuse-shutdown", false, "")
 	return r
 }
@@ -80,9 +84,19 @@ func parseManagerFlags(args []string) (ManagerOptions, error) {
 	case len(o.Listen) == 0:
 		return o, usageError("no address: expected -listen PATH (-h shows more)")
 	}
-	o.LogLevel, err = parseLevel(level)
+	if o.LogLevel, err = parseLevel(level); err == nil {
+		err = o.Access.check()
+	}
+	for _, address := range o.Listen {
+		if err == nil && strings.HasPrefix(address, tcp) && !o.Access.hasKey() && !o.Access.hasTLS() {
+			err = usageError("-listen %s: over TCP there must be a key (-key-file or -key-fd), or TLS (-tls-cert, -tls-key and -tls-ca)", address)
+		}
+	}
 	return o, err
 }
+
+// tcp is what addresses of TCP begin with.
+const tcp = "tcp:"
 
 func (o *ManagerOptions) addListen(address string) error {
 	if address == "" {
