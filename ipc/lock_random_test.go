@@ -77,13 +77,15 @@ func inside(b *Block, h holding) {
 	b.Word(blockInside).Store(0)
 }
 
+const roundsEnv = "MULTIPROC_ROUNDS"
+
 // rounds is how many rounds a random test has: few in `go test`, as many as asked
 // for in scripts/stress.sh.
 func rounds(t *testing.T, few int) int {
-	if s := os.Getenv("MULTIPROC_ROUNDS"); s != "" {
+	if s := os.Getenv(roundsEnv); s != "" {
 		var n int
 		if _, err := fmt.Sscan(s, &n); err != nil {
-			t.Fatalf("MULTIPROC_ROUNDS: %v", err)
+			t.Fatalf("%s: %v", roundsEnv, err)
 		}
 		return n
 	}

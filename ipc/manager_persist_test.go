@@ -127,7 +127,7 @@ func (f *foreign) countUp(name string, from int64, begun chan<- struct{}) (acked
 
 // persistRounds is how often a manager is killed: MULTIPROC_ROUNDS, for scripts/stress.sh.
 func persistRounds() int {
-	n, err := strconv.Atoi(os.Getenv("MULTIPROC_ROUNDS"))
+	n, err := strconv.Atoi(os.Getenv(roundsEnv))
 	if err != nil {
 		return 15
 	}

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A nest is a process, in a session of its own, that starts others. These strangers have
-// nothing to do with those that the test starts, nor with the founder of what they use:
-// they dial a socket in the file system, and get over it what other helpers get over the
-// descriptor that they inherit.
+// A nest is a process, in a group or session of its own, that starts others. These
+// strangers have nothing to do with those that the test starts, nor with the founder of
+// what they use: they dial a socket in the file system, and get over it what other helpers
+// get over the descriptor that they inherit.
 type nest struct {
 	*child
 	l *Listener
@@ -36,7 +36,7 @@ type nestAnswer struct {
 
 func init() {
 	helpers["nest"] = func(c *Conn) error {
-		if _, err := unix.Setsid(); err != nil {
+		if err := leaveFamily(); err != nil {
 			return err
 		}
 		brood := map[int]*exec.Cmd{}
@@ -80,6 +80,19 @@ func (a *nestAnswer) carryOut(brood map[int]*exec.Cmd, o nestOrder) error {
 	cmd := brood[o.Reap]
 	delete(brood, o.Reap)
 	return cmd.Wait()
+}
+
+// leaveFamily leaves the session in a long run, which has the machine for itself, and else
+// only the group. The kernel shares processors out between sessions (autogroup, sched(7)),
+// and Linux 6.18 does it badly when the processes of one wake each other all the time:
+// everybody else stood still for up to six seconds at a time, the tests of other packages
+// too.
+func leaveFamily() error {
+	if os.Getenv(roundsEnv) == "" {
+		return unix.Setpgid(0, 0)
+	}
+	_, err := unix.Setsid()
+	return err
 }
 
 // stopAndSee stops a child of this process, and waits until all its threads have stopped.
