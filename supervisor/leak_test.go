@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// patience is the deadline of every wait in these tests: generous, since it only has to end a hang. Helper
-// programs have half of it, so that they can still say what hangs.
-var patience = 20 * time.Second
+// patience is the deadline of every wait in these tests: generous, since it only has to end a hang. (Beside the tests of
+// another package a process has got no processor for six seconds, and a test has many processes.) Helper programs have half
+// of it, so that they can still say what hangs.
+var patience = time.Minute
 
 // checkLeaks makes the test fail if, at its end, it has left a child, a descriptor or a goroutine behind. Call
 // it first. It compares with the beginning, so nothing else may run beside the test.

@@ -89,7 +89,7 @@ type meeting struct{ Conn *ipc.Conn }
 
 // quiet options for tests.
 func testOptions(workers int) PoolOptions {
-	return PoolOptions{Workers: workers, Name: "test", Grace: 2 * time.Second, Stdout: &bytes.Buffer{}}
+	return PoolOptions{Workers: workers, Name: "test", Grace: 2 * time.Second, StartTimeout: patience, Stdout: &bytes.Buffer{}}
 }
 
 // newTestPool starts a pool that must have ended, without anything left, when the

@@ -343,7 +343,7 @@ var supervisingEntry = NewEntry("test.supervising", func(ctx context.Context, _ 
 	ready := sh("exec sleep 300")
 	_, err := NewSupervisor(context.Background(), SupervisorOptions{Children: []ChildSpec{{ID: "a", Program: c}, {ID: "b", Program: ready}}})
 	if err == nil {
-		select {}
+		<-ctx.Done()
 	}
 	return err
 })
