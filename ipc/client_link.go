@@ -15,7 +15,7 @@ import (
 // A link is one connection to a manager. Any number of goroutines ask over it.
 //
 // There is no goroutine that reads: of those who wait for an answer, one reads what comes, also the answers of others, which
-// it hands over; when it has its own, the next goes on. So a lone caller is woken by the kernel alone.
+// it hands over; when it has its own, the next goes on. So a lone caller is woken by nobody but the manager.
 //
 // There is none that writes, either: who asks while another writes leaves its frame to that one, which sends all that has
 // come together. What the socket does not take at once a goroutine sends, as long as that lasts.
@@ -37,6 +37,8 @@ type link struct {
 	err         error             // sticky: there is no connection any more
 	lost        error             // sticky: nothing can be sent any more, answers may still come
 	drops       map[uint64]uint64 // leases to be given back
+	watched     <-chan struct{}   // of the context whose end ends a read
+	unwatch     func() bool
 
 	// Of who reads.
 	in   []byte // received: in[r:w]
@@ -75,6 +77,7 @@ func (l *link) failLocked(err error) {
 	}
 	l.err = err
 	l.wire.close()
+	l.unwatchLocked()
 	if !l.reading {
 		l.dropFDs()
 	}
@@ -347,9 +350,8 @@ func (l *link) await(ctx context.Context, q *query) error {
 			l.mu.Lock()
 		case !l.reading:
 			l.reading = true
-			patient := len(l.pending) == 1
 			l.mu.Unlock()
-			err := l.lead(ctx, q, patient)
+			err := l.lead(ctx, q)
 			l.mu.Lock()
 			l.reading = false
 			if next := l.first; next != nil {
@@ -394,14 +396,14 @@ func (l *link) follow(ctx context.Context, q *query) error {
 }
 
 // lead reads until q has its answer, or ctx has ended, or the link. What has come with the answer is handed out too.
-func (l *link) lead(ctx context.Context, q *query, patient bool) error {
+func (l *link) lead(ctx context.Context, q *query) error {
 	for {
 		own, err := l.distribute(q)
 		if own {
 			return nil
 		}
 		if err == nil {
-			err = l.fill(ctx, patient)
+			err = l.fill(ctx)
 		}
 		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return err

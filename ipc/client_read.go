@@ -104,26 +104,54 @@ func (l *link) takeFDs() ([]int, error) {
 }
 
 // fill reads what comes, and waits for it until ctx ends.
-func (l *link) fill(ctx context.Context, patient bool) error {
-	p := l.room()
-	n, fds, err := l.wire.look(p, patient)
-	if n == 0 && err == nil {
-		if ctx.Done() == nil {
-			n, fds, err = l.wire.read(p)
-		} else {
-			n, fds, err = l.readWithin(ctx, p)
-		}
+func (l *link) fill(ctx context.Context) error {
+	l.watch(ctx)
+	if ctx.Err() != nil { // then it may have told before, and that was for another
+		return ctx.Err()
 	}
+	n, fds, err := l.wire.read(l.room())
 	l.fds = append(l.fds, fds...)
 	if l.body != nil {
 		l.got += n
 	} else {
 		l.w += n
 	}
-	if err == io.EOF {
-		err = errEnded
+	switch {
+	case err == io.EOF:
+		return errEnded
+	case !isDeadline(err):
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
-	return err
+	// Another context has ended that somebody had watched before. To take its deadline away may take away that of
+	// this one too, so this is looked at again.
+	l.wire.setReadDeadline(time.Time{})
+	return ctx.Err()
+}
+
+// watch has the read end when ctx ends. Most calls of a program share few contexts, and to watch one costs an allocation or two: so the
+// last one stays watched until there is another.
+func (l *link) watch(ctx context.Context) {
+	done := ctx.Done()
+	if done == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if done == l.watched || l.err != nil {
+		return
+	}
+	l.unwatchLocked()
+	l.watched = done
+	l.unwatch = context.AfterFunc(ctx, func() { l.wire.setReadDeadline(time.Unix(1, 0)) })
+}
+
+func (l *link) unwatchLocked() {
+	if l.unwatch != nil {
+		l.unwatch()
+		l.watched, l.unwatch = nil, nil
+	}
 }
 
 // room is where the next bytes are to be read to.
@@ -141,22 +169,4 @@ func (l *link) room() []byte {
 		l.r = 0
 	}
 	return l.in[l.w:]
-}
-
-// readWithin reads until ctx ends.
-func (l *link) readWithin(ctx context.Context, p []byte) (n int, fds []int, err error) {
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		l.wire.setReadDeadline(time.Unix(1, 0))
-		close(ended)
-	})
-	n, fds, err = l.wire.read(p)
-	if !stop() {
-		<-ended
-		l.wire.setReadDeadline(time.Time{}) // the next one has a context of its own
-	}
-	if isDeadline(err) && ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	return n, fds, err
 }

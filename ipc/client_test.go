@@ -317,3 +317,32 @@ func TestClientDeposits(t *testing.T) {
 		t.Errorf("a queue as a lock: %v", err)
 	}
 }
+
+// A context that has ended before ends a wait too, whoever has read meanwhile.
+func TestClientOldContext(t *testing.T) {
+	checkLeaks(t)
+	_, path := newTestManager(t, ManagerOptions{})
+	c := connect(t, path, ConnectOptions{})
+	e := mustCreate(t, c, "event", ManagedOptions{})
+	ctx, cancel := context.WithCancel(within(t))
+	p, q := c.Start(e, "wait"), c.Start(e, "wait")
+	wait := in(func() error { _, err := p.Wait(ctx); return err })
+	untilIs(t, "calls that wait", func() int {
+		s, err := c.Stats(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Waiting
+	}, 2)
+	cancel()
+	if err := result(t, "the first wait", wait); err != context.Canceled {
+		t.Errorf("the first wait: %v", err)
+	}
+	if err := c.Ping(context.Background()); err != nil {
+		t.Error(err)
+	}
+	wait = in(func() error { _, err := q.Wait(ctx); return err })
+	if err := result(t, "the second wait", wait); err != context.Canceled {
+		t.Errorf("the second wait: %v", err)
+	}
+}

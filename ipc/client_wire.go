@@ -12,8 +12,6 @@ import (
 
 // A wire is what a link sends and receives bytes over. One goroutine at a time reads and one writes; close ends what they wait for.
 type wire interface {
-	// look reads what is there. With patient it first waits a moment in the kernel for something to come. (0, nil, nil): nothing has come.
-	look(p []byte, patient bool) (n int, fds []int, err error)
 	// read waits until something has come, until the deadline.
 	read(p []byte) (n int, fds []int, err error)
 	// tryWrite writes what can be written at once.
@@ -25,10 +23,6 @@ type wire interface {
 	dup() (int, error)
 	close() error
 }
-
-// A moment is how long who waits for an answer waits in the kernel before it asks the netpoller to tell: an answer that comes
-// within it costs one wake-up less, and a longer wait must not keep a thread.
-const moment = time.Millisecond
 
 // A sockWire is a socket, Unix or TCP.
 type sockWire struct {
@@ -42,14 +36,11 @@ type sockWire struct {
 
 // What the functions that the netpoller calls are about; see received.
 type sockRead struct {
-	f       func(fd uintptr) bool
-	p, oob  []byte
-	n       int
-	fds     []int
-	err     error
-	park    bool // go to the netpoller when there is nothing
-	patient bool
-	poll    [1]unix.PollFd
+	f      func(fd uintptr) bool
+	p, oob []byte
+	n      int
+	fds    []int
+	err    error
 }
 
 type sockWrite struct {
@@ -76,26 +67,17 @@ func newSockWire(sock endpoint) (*sockWire, error) {
 	return w, nil
 }
 
-func (w *sockWire) look(p []byte, patient bool) (int, []int, error) {
-	return w.readInto(p, false, patient)
-}
-
-func (w *sockWire) read(p []byte) (int, []int, error) { return w.readInto(p, true, false) }
-
-func (w *sockWire) readInto(p []byte, park, patient bool) (n int, fds []int, err error) {
+func (w *sockWire) read(p []byte) (n int, fds []int, err error) {
 	in := &w.in
-	in.p, in.park, in.patient, in.n, in.fds, in.err = p, park, patient, 0, nil, nil
+	in.p, in.n, in.fds, in.err = p, 0, nil, nil
 	err = w.raw.Read(in.f)
 	n, fds = in.n, in.fds
 	if err == nil {
 		err = in.err
 	}
 	in.p, in.fds = nil, nil
-	switch {
-	case err == unix.EAGAIN && !park:
-		return 0, nil, nil
-	case err == nil && n == 0:
-		return 0, nil, errEnded
+	if err == nil && n == 0 {
+		err = errEnded
 	}
 	return n, fds, err
 }
@@ -103,13 +85,9 @@ func (w *sockWire) readInto(p []byte, park, patient bool) (n int, fds []int, err
 // errEnded is the end of what a manager sends: it has closed, or is dead.
 var errEnded = errors.New("it has ended the connection")
 
-// receive tells whether it has received something, or an error; or has nothing to wait for.
+// receive tells whether it has received something, or an error.
 func (w *sockWire) receive(fd uintptr) bool {
 	in := &w.in
-	if in.patient { // what it waits for has hardly come yet, so this comes first
-		in.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-		unix.Poll(in.poll[:], int(moment/time.Millisecond))
-	}
 	for {
 		if w.unix {
 			in.n, in.fds, in.err = receive(int(fd), in.p, in.oob)
@@ -117,12 +95,8 @@ func (w *sockWire) receive(fd uintptr) bool {
 			in.n, in.err = unix.Read(int(fd), in.p)
 			in.n = max(in.n, 0)
 		}
-		switch {
-		case in.err == unix.EINTR:
-		case in.err != unix.EAGAIN:
-			return true
-		default:
-			return !in.park
+		if in.err != unix.EINTR {
+			return in.err != unix.EAGAIN
 		}
 	}
 }
@@ -186,9 +160,6 @@ func (w *sockWire) close() error                      { return w.sock.Close() }
 
 // A netWire is any other connection: one of TLS.
 type netWire struct{ net.Conn }
-
-// look finds nothing: to look without waiting is not possible here.
-func (w netWire) look([]byte, bool) (int, []int, error) { return 0, nil, nil }
 
 func (w netWire) read(p []byte) (int, []int, error) {
 	n, err := w.Conn.Read(p)
