@@ -84,10 +84,14 @@ type Manager struct {
 	dirty     []*session // have answers to be sent
 	stats     managerStats
 
+	suspects  []*object // that may be held by nobody but each other
+	searching bool      // a goroutine looks
+
 	journal *journal // nil: nothing is kept
 
 	serving  sync.WaitGroup // goroutines that serve a connection or accept some
 	shutdown chan struct{}  // closed by the method shutdown
+	closing  chan struct{}  // closed by Close
 	shutOnce sync.Once
 }
 
@@ -123,12 +127,15 @@ func NewManager(o ManagerOptions) (*Manager, error) {
 		names:    map[string]*object{},
 		sessions: map[*session]struct{}{},
 		shutdown: make(chan struct{}),
+		closing:  make(chan struct{}),
 	}
 	if m.log == nil {
 		m.log = hclog.NewNullLogger()
 	}
 	m.share()
 	if o.Persist != "" {
+		m.mu.Lock() // what it finds may be suspect, and be looked at
+		defer m.mu.Unlock()
 		if _, err := openJournal(m, o.Persist); err != nil {
 			return nil, err
 		}
@@ -192,6 +199,7 @@ func (m *Manager) Close() error {
 		return nil
 	}
 	m.closed = true
+	close(m.closing)
 	for s := range m.sessions {
 		s.conn.hangUp()
 	}

@@ -92,6 +92,7 @@ func (c *call) run(v proto.Call) {
 	o, err := c.m.find(v.Object)
 	if err == nil {
 		c.obj = o
+		o.touched++
 		c.args, err = proto.Elements(v.Args, c.space[:0])
 	}
 	if err != nil {

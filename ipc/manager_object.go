@@ -20,6 +20,10 @@ type object struct {
 	waiting int // calls that wait on it
 	dying   bool
 	ended   bool
+
+	touched uint64 // grows with each call, and with each reference that comes or goes
+	suspect bool   // only objects that refer to each other may hold it
+	lost    bool   // that is so
 }
 
 // A thing is one kind of object, in its state. Its methods are called with the Manager's mutex
@@ -101,6 +105,7 @@ func (m *Manager) find(n proto.ObjectName) (*object, error) {
 
 // lease gives s a reference to o.
 func (m *Manager) lease(s *session, o *object, n int) {
+	o.touched++
 	s.leases[o] += n
 	o.leases += n
 	m.stats.leases += n
@@ -116,10 +121,16 @@ func (m *Manager) release(s *session, o *object, n int) {
 	m.mayEnd(o)
 }
 
-// mayEnd notes an object to which nobody may refer any more. It is looked at again when the
-// operation under way is over, so that what it still returns can be lent before.
+// mayEnd notes an object that has lost a reference, if nobody may refer to it any more. It is
+// looked at again when the operation under way is over, so that what it still returns can be lent
+// before.
 func (m *Manager) mayEnd(o *object) {
-	if o.refs() == 0 && !o.dying && !o.ended {
+	o.touched++
+	switch {
+	case o.dying || o.ended || o.leases > 0 || o.kept:
+	case o.stored > 0:
+		m.suspect(o)
+	default:
 		o.dying = true
 		m.dying = append(m.dying, o)
 	}
@@ -139,10 +150,11 @@ func (m *Manager) bury() {
 		o := m.dying[len(m.dying)-1]
 		m.dying = m.dying[:len(m.dying)-1]
 		o.dying = false
-		if o.refs() > 0 {
+		if o.refs() > 0 && !o.lost {
 			continue
 		}
 		o.ended = true
+		o.touched++
 		delete(m.objects, o.id)
 		if o.name != "" {
 			delete(m.names, o.name)

@@ -111,6 +111,7 @@ func (m *Manager) count(v *value) error {
 	var err error
 	proto.Refs(v.raw, m.instance, func(id uint64) {
 		if o := m.objects[id]; o != nil {
+			o.touched++
 			o.stored++
 			v.refs++
 		} else if err == nil {

@@ -218,6 +218,17 @@ func (l *managedList) text(b []byte, max int) []byte {
 	})
 }
 
+// visit is for who looks for references.
+func (l *managedList) visit(from, most int, f func(v value)) (next int) {
+	for i := from; i < len(l.items); i++ {
+		if i-from == most {
+			return i
+		}
+		f(l.items[i])
+	}
+	return -1
+}
+
 // dump and restore are for a journal.
 func (l *managedList) dump(b []byte) []byte {
 	b = proto.AppendArrayHeader(b, len(l.items))

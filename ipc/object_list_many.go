@@ -240,6 +240,7 @@ func (l *managedList) move(c *call) {
 	}
 	v := l.take(from)
 	to.add(at, v)
+	o.touched++
 	c.m.record(c.obj, "delete", []proto.Raw{proto.AppendInt(nil, int64(from))})
 	c.m.record(o, "insert", []proto.Raw{proto.AppendInt(nil, int64(at)), v.raw})
 	if l != to {

@@ -254,6 +254,20 @@ func (c *call) missing(kind string, key proto.Raw) {
 	c.fail(f)
 }
 
+// visit is for who looks for references.
+func (t *table) visit(from, most int, f func(v value)) (next int) {
+	for i := from; i < len(t.order); i++ {
+		if i-from == most {
+			return i
+		}
+		if e := t.order[i]; e != nil {
+			f(e.key)
+			f(e.value)
+		}
+	}
+	return -1
+}
+
 // drop lets go of everything.
 func (t *table) drop(m *Manager) {
 	for _, e := range t.index {

@@ -94,6 +94,7 @@ func (v *managedValue) cas(c *call) {
 	}
 }
 
-func (v *managedValue) text(b []byte, max int) []byte { return proto.AppendText(b, v.value.raw, max) }
-func (v *managedValue) dump(b []byte) []byte          { return append(b, v.value.raw...) }
-func (v *managedValue) drop(m *Manager)               { m.discard(v.value) }
+func (v *managedValue) visit(_, _ int, f func(value)) int { f(v.value); return -1 }
+func (v *managedValue) text(b []byte, max int) []byte     { return proto.AppendText(b, v.value.raw, max) }
+func (v *managedValue) dump(b []byte) []byte              { return append(b, v.value.raw...) }
+func (v *managedValue) drop(m *Manager)                   { m.discard(v.value) }
