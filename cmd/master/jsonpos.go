@@ -74,6 +74,8 @@ type treeReader struct {
 	src  *source
 	dec  *json.Decoder
 	end  int    // where the last token ended
+	what string // what is read, for messages: "job"
+	file string // what it stands in: "the file"
 	want string // what may stand next, for messages
 	sep  string // the separators that may stand before it
 }
@@ -81,10 +83,16 @@ type treeReader struct {
 // readTree reads a text that is exactly one JSON value. Broken JSON is one problem, since what follows it is guesswork;
 // duplicate keys are noted one by one. It returns nil after broken JSON.
 func readTree(src *source) *node {
-	if !checkText(src) {
+	r := &treeReader{src: src, what: "job", file: "the file", want: `a job in JSON, which begins with "{"`}
+	return r.read(`empty file; expected a job such as {"tickets": [{"task": "sleep", "args": {"for": "1s"}}]}`)
+}
+
+// read reads the whole text; empty is said of one that is.
+func (r *treeReader) read(empty string) *node {
+	if !checkText(r.src, empty) {
 		return nil
 	}
-	r := &treeReader{src: src, dec: json.NewDecoder(bytes.NewReader(src.text)), want: `a job in JSON, which begins with "{"`}
+	r.dec = json.NewDecoder(bytes.NewReader(r.src.text))
 	r.dec.UseNumber()
 	root, ok := r.value(0)
 	if !ok || !r.atEnd() {
@@ -94,9 +102,9 @@ func readTree(src *source) *node {
 }
 
 // checkText refuses what the decoder would pass over: bytes that are not UTF-8, which it replaces, and an empty text.
-func checkText(src *source) bool {
+func checkText(src *source, empty string) bool {
 	if len(bytes.TrimSpace(src.text)) == 0 {
-		src.problem(0, `empty file; expected a job such as {"tickets": [{"task": "sleep", "args": {"for": "1s"}}]}`)
+		src.problem(0, "%s", empty)
 		return false
 	}
 	for i := 0; i < len(src.text); {
@@ -227,11 +235,11 @@ func (r *treeReader) close() bool {
 	return ok
 }
 
-// atEnd notes what stands after the job, such as a second one.
+// atEnd notes what stands after the value, such as a second one.
 func (r *treeReader) atEnd() bool {
 	i := r.skipSpace(r.end)
 	if i < len(r.src.text) {
-		r.src.problem(i, "found %s after the job; expected the end of the file", r.src.word(i))
+		r.src.problem(i, "found %s after the %s; expected the end of %s", r.src.word(i), r.what, r.file)
 		return false
 	}
 	return true
@@ -252,7 +260,7 @@ func (r *treeReader) broken(off int) {
 	separated := off > r.skipSpace(r.end)
 	switch text := r.src.text; {
 	case off == len(text):
-		r.src.problem(off, "the file ends too early; expected %s", r.wanted(separated))
+		r.src.problem(off, "%s ends too early; expected %s", r.file, r.wanted(separated))
 	case text[off] == '"' && (r.sep == "" || separated):
 		r.brokenString(off)
 	case separated && (text[off] == ']' || text[off] == '}'):
