@@ -191,6 +191,17 @@ func (c *Client) Instance() uint64 { return c.link.Load().instance }
 // Err returns why the connection has ended, ErrClosed or ErrGone, and nil as far as is known when it has not.
 func (c *Client) Err() error { return c.link.Load().ended() }
 
+// Dup returns a descriptor of the connection. The manager sees the connection as ended when all copies of it are closed: a process that
+// has one keeps what the connection holds held, until it has closed it or is dead, even if this one dies before; or until shutdown(2)
+// ends the connection for all. Nothing can be said over it. It shares its mode with the connection, so use SyscallConn and not Fd. With TLS there is none, and the error says so.
+func (c *Client) Dup() (*os.File, error) {
+	fd, err := c.link.Load().wire.dup()
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "manager"), nil
+}
+
 // Close ends the connection, and with it all calls under way, which return ErrClosed. Closing twice is fine.
 func (c *Client) Close() error {
 	if c.closed.Swap(true) {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed-185a7250/multiproc/proto"
 )
@@ -344,5 +347,59 @@ func TestClientOldContext(t *testing.T) {
 	wait = in(func() error { _, err := q.Wait(ctx); return err })
 	if err := result(t, "the second wait", wait); err != context.Canceled {
 		t.Errorf("the second wait: %v", err)
+	}
+}
+
+// What a connection holds is held while there is a copy of it.
+func TestClientDup(t *testing.T) {
+	checkLeaks(t)
+	_, path := newTestManager(t, ManagerOptions{})
+	other := connect(t, path, ConnectOptions{})
+	lock := mustCreate(t, other, "lock", ManagedOptions{Name: "l"})
+	for name, end := range map[string]func(f *os.File){
+		"close":    func(*os.File) {},
+		"shutdown": func(f *os.File) { control(t, f, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) }) },
+	} {
+		c := connect(t, path, ConnectOptions{})
+		if _, err := c.Call(within(t), lock, "acquire"); err != nil {
+			t.Fatal(err)
+		}
+		f, err := c.Dup()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		locked := func() bool {
+			held, err := Ask[bool](within(t), other, lock, "locked")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return held
+		}
+		if !locked() {
+			t.Errorf("%s: the lock was given back while there was a copy", name)
+		}
+		end(f)
+		if name == "close" {
+			f.Close()
+		}
+		untilIs(t, "locked", func() int {
+			if locked() {
+				return 1
+			}
+			return 0
+		}, 0)
+		f.Close()
+	}
+}
+
+func control(t *testing.T, f *os.File, do func(fd int) error) {
+	t.Helper()
+	rc, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := rc.Control(func(fd uintptr) { err = do(int(fd)) }); e != nil || err != nil {
+		t.Fatal(e, err)
 	}
 }
