@@ -32,7 +32,7 @@ var (
 )
 
 // Process is one operating-system process that we started. It is used once: there is no restart. It leads
-// a process group of its own. Any number of goroutines may call any method at any time.
+// a process group of its own, unless its Spec says otherwise. Any number of goroutines may call any method at any time.
 type Process struct {
 	spec  Spec
 	pid   int
@@ -77,7 +77,7 @@ func (Spec) start(s Spec) (*Process, error) {
 // names the program. Errors: ErrDaemonChild, ErrHookMissed, ErrTooMany, exec.ErrNotFound, fs.ErrNotExist,
 // fs.ErrPermission and what else the kernel says.
 //
-// The child gets its own process group, the death signal, descriptors 0–2 and Inherit, and nothing else that
+// The child gets its own process group (but see Spec.ShareGroup), the death signal, descriptors 0–2 and Inherit, and nothing else that
 // this process has opened: its descriptor count does not depend on how many siblings it has. (What this
 // process was itself born with, and has not marked close-on-exec, is passed on as Unix does.)
 func Start(p Program) (*Process, error) { return p.start(p.spec()) }
@@ -114,7 +114,7 @@ func (p *Process) launch() error {
 	}
 	pidfd := -1
 	limited := p.spec.Limits != Limits{}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: p.spec.DeathSignal, PidFD: &pidfd, Ptrace: limited}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !p.spec.ShareGroup, Pdeathsig: p.spec.DeathSignal, PidFD: &pidfd, Ptrace: limited}
 
 	stdout, stderr, release, err := p.out.connect(p.spec)
 	defer release()

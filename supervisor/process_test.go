@@ -597,3 +597,35 @@ func TestKilledParentTakesChildrenAlong(t *testing.T) {
 		eventually(t, func() bool { return !alive(c) }, "child %d of the killed parent dead", c.pid)
 	}
 }
+
+// A process that shares our group is alone when it is told to end.
+func TestShareGroup(t *testing.T) {
+	checkLeaks(t)
+	spec := sh("sleep 1000 & echo $!; wait")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	spec.ShareGroup, spec.Stdout = true, Output{File: w}
+	p := begin(t, spec)
+	w.Close()
+	var pid int
+	if _, err := fmt.Fscan(r, &pid); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range []int{p.PID(), pid} {
+		if group, err := unix.Getpgid(pid); group != unix.Getpgrp() || err != nil {
+			t.Errorf("process %d is in group %d, %v; want %d", pid, group, err, unix.Getpgrp())
+		}
+	}
+	if err := p.Terminate(); err != nil {
+		t.Error(err)
+	}
+	if exit := ended(t, p); exit.Status() != -15 {
+		t.Errorf("got %v", exit)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Errorf("its child has ended with it: %v", err)
+	}
+}

@@ -47,6 +47,10 @@ type Spec struct {
 	// process's own children do not get it, and a set-user-ID program clears it (prctl(2)).
 	DeathSignal syscall.Signal
 
+	// ShareGroup leaves the process in our process group: it may read from our terminal, and hears what that sends (Ctrl-C). Stop
+	// and the like then reach it alone, and not what it has started.
+	ShareGroup bool
+
 	Limits Limits // of memory and such; zero: those of this process
 
 	// Daemon: the process is terminated, not awaited, when this one ends, and may start none of its own if it runs an entry.
