@@ -35,14 +35,15 @@ func TestCycles(t *testing.T) {
 		objectsAre(t, m, 1)
 	})
 	t.Run("each other", func(t *testing.T) {
-		d, l, v, ns := a.create("dict"), a.create("list"), a.create("value"), a.create("namespace")
+		d, l, v, ns, q := a.create("dict"), a.create("list"), a.create("value"), a.create("namespace"), a.create("lifo_queue")
 		plain := a.create("event")
 		a.call(d, "set", m.ref(l), 1) // in a key
 		a.call(l, "append", map[string]any{"x": []any{m.ref(v)}})
 		a.call(v, "set", m.ref(ns))
-		a.call(ns, "set", "d", m.ref(d))
+		a.call(ns, "set", "q", m.ref(q))
+		a.call(q, "put", m.ref(d))
 		a.call(ns, "set", "plain", m.ref(plain))
-		for _, id := range []int64{l, v, ns, d, plain} {
+		for _, id := range []int64{l, v, ns, q, d, plain} {
 			a.decref(id)
 		}
 		objectsAre(t, m, 1)

@@ -2,6 +2,12 @@ package ipc
 
 import "github.com/seed-185a7250/multiproc/proto"
 
+// visit is for who looks for references; all of the items at a time.
+func (q *managedQueue) visit(_, _ int, f func(v value)) (next int) {
+	q.items.each(f)
+	return -1
+}
+
 // dump writes [maxsize, closed, unfinished, items].
 func (q *managedQueue) dump(b []byte) []byte {
 	b = proto.AppendInt(proto.AppendArrayHeader(b, 4), int64(q.max))
