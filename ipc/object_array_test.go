@@ -26,7 +26,7 @@ func TestArray(t *testing.T) {
 	want(t, a.call(x, "cas", 0, 42.0, 7), true)
 	want(t, a.call(x, "cas", 0, 42, 8), false)
 	want(t, a.must(proto.MethodDescribe, x, none).(map[string]any)["text"], "[7, 2, 3]")
-	before := m.stats.bytes
+	before := m.bytes()
 	for _, c := range []struct {
 		kind, op string
 		args     []any
@@ -43,7 +43,7 @@ func TestArray(t *testing.T) {
 		a.fails(c.kind, x, c.op, c.args...)
 	}
 	want(t, a.call(x, "copy"), ints(7, 2, 3))
-	want(t, m.stats.bytes, before)
+	want(t, m.bytes(), before)
 	endsClean(t, m, a)
 }
 

@@ -65,6 +65,12 @@ func TestDict(t *testing.T) {
 	endsClean(t, m, a, b)
 }
 
+// bytes is what all values count.
+func (m *Manager) bytes() (n int) {
+	m.look(func() bool { n = m.stats.bytes; return true })()
+	return n
+}
+
 // endsClean closes the clients, after which nothing must be left of what they made.
 func endsClean(t *testing.T, m *Manager, clients ...*foreign) {
 	t.Helper()
@@ -82,7 +88,7 @@ func TestDictFaults(t *testing.T) {
 	m, path := newTestManager(t, ManagerOptions{})
 	a := dialManager(t, path)
 	d := a.create("dict", pairs("a", 1))
-	before := m.stats.bytes
+	before := m.bytes()
 	for _, c := range []struct {
 		kind, op string
 		args     []any
@@ -116,7 +122,7 @@ func TestDictFaults(t *testing.T) {
 		}
 	}
 	want(t, a.call(d, "items"), pairs("a", int64(1)))
-	want(t, m.stats.bytes, before)
+	want(t, m.bytes(), before)
 	_, err := a.do(proto.MethodCall, d, "get", []any{proto.Tuple{"x", 1}}, none)
 	want(t, err.Error(), "('x', 1)")
 	var key any

@@ -84,7 +84,7 @@ func TestListFaults(t *testing.T) {
 	a := dialManager(t, path)
 	l := a.create("list", []any{1, "x", 3})
 	plain := a.create("dict")
-	before := m.stats.bytes
+	before := m.bytes()
 	huge := new(big.Int).Lsh(big.NewInt(1), 100)
 	for _, c := range []struct {
 		kind, op string
@@ -118,7 +118,7 @@ func TestListFaults(t *testing.T) {
 		}
 	}
 	want(t, a.call(l, "copy"), []any{int64(1), "x", int64(3)})
-	want(t, m.stats.bytes, before)
+	want(t, m.bytes(), before)
 	a.call(l, "clear")
 	a.fails(proto.KindIndexError, l, "pop")
 	a.fails(proto.KindIndexError, l, "pop", 0)

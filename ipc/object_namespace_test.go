@@ -25,7 +25,7 @@ func TestNamespace(t *testing.T) {
 	want(t, a.call(ns, "cas", "none", 7, 8), false)
 	want(t, a.must(proto.MethodDescribe, ns, none).(map[string]any)["text"], "Namespace(b=5, a='x', n=8)")
 	want(t, a.call(ns, "delete", "b"), nil)
-	before := m.stats.bytes
+	before := m.bytes()
 	for _, c := range []struct {
 		kind, op string
 		args     []any
@@ -37,7 +37,7 @@ func TestNamespace(t *testing.T) {
 	} {
 		a.fails(c.kind, ns, c.op, c.args...)
 	}
-	want(t, m.stats.bytes, before)
+	want(t, m.bytes(), before)
 	_, err := a.do(proto.MethodCall, ns, "get", []any{"zzz"}, none)
 	want(t, string(err.(*proto.Fault).Value), "\xa3zzz")
 	for kind, args := range map[string][]any{proto.KindArguments: {1, 2}, proto.KindTypeError: {map[any]any{"a": 1, 1: 1}}} {

@@ -78,7 +78,7 @@ func (t *table) add(m *Manager, canon []byte, key, v value) *entry {
 		t.index[e.canon] = e
 	} else {
 		t.removed.remove(e)
-		t.lost -= e.key.cost()
+		t.lost -= len(e.key.raw)
 		m.discard(e.key)
 	}
 	e.key, e.value, e.place = key, v, len(t.order)
@@ -121,11 +121,11 @@ func (t *table) bury(m *Manager, e *entry) {
 		return
 	}
 	t.removed.push(e)
-	t.lost += e.key.cost()
+	t.lost += len(e.key.raw)
 	for t.removed.n > maxRemoved || t.lost > maxRemovedBytes {
 		oldest := t.removed.oldest
 		t.removed.remove(oldest)
-		t.lost -= oldest.key.cost()
+		t.lost -= len(oldest.key.raw)
 		t.forget(m, oldest)
 	}
 }
