@@ -150,6 +150,7 @@ func (p *proxy) find(ctx context.Context) (*lease, error) {
 		return nil, err
 	}
 	if x := p.bound.Load(); x != nil && x.l == l {
+		p.dropSpare()
 		return x, nil
 	}
 	a, err := p.attach(ctx, l)
@@ -209,10 +210,8 @@ func (p *proxy) reach(ctx context.Context) (*Client, error) {
 		return nil, fmt.Errorf("ipc: the connection of a proxy: %w", err)
 	}
 	c, err := adopt(conn, p.ref)
-	if err == nil {
-		// The attach to come is a second lease of this connection.
-		l := c.link.Load()
-		l.drop(p.ref.ID)
+	if err == nil { // the connection has a lease already
+		p.hold(&lease{l: c.link.Load(), id: p.ref.ID})
 	}
 	return c, err
 }
@@ -234,7 +233,7 @@ func adopt(conn net.Conn, r proto.Ref) (*Client, error) {
 	return c, nil
 }
 
-// dropSpare closes the connection that has come with p, and the lease with it. mu is held.
+// dropSpare closes this end of the connection that has come with p: there is another now, or a copy. mu is held.
 func (p *proxy) dropSpare() {
 	if p.spare != nil {
 		p.spare.Close()
