@@ -5,19 +5,20 @@
 #   scripts/bench.sh ipc [COUNT]     package ipc beside CPython 3 and C, medians of COUNT
 #                                    rounds, in which the three take turns
 #   scripts/bench.sh pool [COUNT]    package supervisor beside CPython 3 and hashicorp/go-plugin
+#   scripts/bench.sh manager [COUNT] a manager and its clients beside CPython 3
 #
 # One thing after another, never in parallel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 what=go
-case ${1:-} in go | ipc | pool)
+case ${1:-} in go | ipc | pool | manager)
 	what=$1
 	shift
 	;;
 esac
 count=${1:-7}
-[[ $count =~ ^[1-9][0-9]*$ ]] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ $count =~ ^[1-9][0-9]*$ ]] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -58,7 +59,7 @@ rounds() {
 	for r in $(seq "$count"); do
 		# Parts of one measure, MEASURE.PART, come from one run.
 		for m in $(awk -F'\t' '!/^#/ { sub(/\..*/, "", $1); if (!seen[$1]++) print $1 }' "$1"); do
-			for who in ours py "$2"; do
+			for who in ours py $2; do
 				[ -n "${program[$who]:-}" ] || continue
 				# A measure that fails or hangs is a gap in the table, and said.
 				timeout -k 1 60 ${program[$who]} "$m" >"$tmp/one" || echo "bench: $who $m: status $?" >&2
@@ -108,6 +109,14 @@ bench_pool() {
 	fi
 	versions ", go-plugin $(go list -C scripts/bench/goplugin -m -f '{{.Version}}' github.com/hashicorp/go-plugin) by net/rpc"
 	rounds scripts/bench/pool/measures.tsv goplugin
+}
+
+bench_manager() {
+	CGO_ENABLED=0 go build -o "$tmp/ours" ./scripts/bench/manager
+	program[ours]=$tmp/ours
+	python_peer scripts/bench/manager/peers.py
+	versions
+	rounds scripts/bench/manager/measures.tsv ""
 }
 
 "bench_$what"

@@ -36,6 +36,10 @@ function judged(key, x,    part, of) {
 	return asked(key, part[1]) " × " title[part[2]] " " verdict(x, of, key, part[1]) " (" ratio(x, of) ")"
 }
 function row(a, b, c, d, e, f, g, h, i) {
+	if (third == "") {
+		printf "| %s | %s | %s | %s | %s |\n", a, b, c, d, e
+		return
+	}
 	printf "| %s | %s | %s | %s | %s | %s | %s | %s |%s\n", a, b, c, d, e, f, g, h, columns == 9 ? " " i " |" : ""
 }
 END {
