@@ -176,7 +176,7 @@ func pipelined(ctx context.Context, c *ipc.Client) func() int {
 		if p := window[i%depth]; p != nil {
 			must(p.Wait(ctx))
 		}
-		window[i%depth] = c.Start(d.Target(), "get", "x")
+		window[i%depth] = d.Start("get", "x")
 		i++
 		return 1
 	}
@@ -184,15 +184,16 @@ func pipelined(ctx context.Context, c *ipc.Client) func() int {
 
 func batched(ctx context.Context, c *ipc.Client) func() int {
 	d := dict(ctx, c)
-	b := c.Batch()
+	b, target := c.Batch(), ipc.Numbered(d.ID())
 	return func() int {
 		b.Reset()
 		for range batch {
-			b.Add(d.Target(), "get", "x")
+			b.Add(target, "get", "x")
 		}
 		r := must(b.Do(ctx))
 		for i := range batch {
-			must(ipc.ResultAt[int](r, i))
+			var v int
+			check(r.Into(i, &v))
 		}
 		return batch
 	}
