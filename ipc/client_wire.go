@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-185a7250/multiproc/ipc/internal/shm"
 )
 
 // A wire is what a link sends and receives bytes over. One goroutine at a time reads and one writes; close ends what they wait for.
@@ -30,8 +32,9 @@ type sockWire struct {
 	raw  syscall.RawConn
 	unix bool // carries descriptors
 
-	in  sockRead
-	out sockWrite
+	in   sockRead
+	look shm.Courtesy // how long to look for an answer before waiting for it
+	out  sockWrite
 }
 
 // What the functions that the netpoller calls are about; see received.
@@ -70,7 +73,7 @@ func newSockWire(sock endpoint) (*sockWire, error) {
 func (w *sockWire) read(p []byte) (n int, fds []int, err error) {
 	in := &w.in
 	in.p, in.n, in.fds, in.err = p, 0, nil, nil
-	err = w.raw.Read(in.f)
+	err = w.wait()
 	n, fds = in.n, in.fds
 	if err == nil {
 		err = in.err
@@ -80,6 +83,23 @@ func (w *sockWire) read(p []byte) (n int, fds []int, err error) {
 		err = errEnded
 	}
 	return n, fds, err
+}
+
+// wait receives, and looks for a while before it waits: to be woken takes longer than most answers.
+func (w *sockWire) wait() error {
+	got, begin := false, time.Now()
+	over := func() (bool, error) {
+		err := w.raw.Control(func(fd uintptr) { got = w.receive(fd) })
+		return got, err
+	}
+	if ok, err := over(); ok || err != nil {
+		return err
+	}
+	defer func() { w.look.Learn(time.Since(begin)) }()
+	if ok, err := w.look.LookFast(begin, over); ok || err != nil {
+		return err
+	}
+	return w.raw.Read(w.in.f)
 }
 
 // errEnded is the end of what a manager sends: it has closed, or is dead.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-185a7250/multiproc/ipc/internal/shm"
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
@@ -51,7 +52,8 @@ type Conn struct {
 	fds   []int        // arrived, in order, not yet taken by a frame
 	oob   []byte
 	rx    received
-	readE error // sticky
+	look  *shm.Courtesy // how long to look before waiting; nil: not at all
+	readE error         // sticky
 
 	wmu    turn
 	out    []byte
@@ -125,6 +127,10 @@ func (c *Conn) WaitInKernel() {
 		c.raw = inKernel{c.raw}
 	}
 }
+
+// beCourteous is for one end of a connection over which somebody asks and waits for the answer: a receive looks for a while before it
+// waits, if the waits before were short, and lets others run meanwhile. To wake a sleeper takes longer than most answers.
+func (c *Conn) beCourteous() { c.look = new(shm.Courtesy) }
 
 // inKernel waits for what can be read in the kernel.
 type inKernel struct{ syscall.RawConn }

@@ -71,6 +71,7 @@ const maxBatch = 64
 const maxOps = 256
 
 func newSession(m *Manager, c *Conn) *session {
+	c.beCourteous()
 	return &session{
 		m: m, conn: c, name: c.name, memory: &account{}, over: make(chan struct{}),
 		ops: map[string]string{}, leases: map[*object]int{}, waiting: map[uint64]*parked{}, holds: map[leaver]int{},

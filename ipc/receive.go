@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -217,8 +218,10 @@ func (c *Conn) receive(p []byte) (int, error) {
 		if err = c.raw.Control(func(fd uintptr) { got = c.tryReceive(fd) }); err == nil && !got {
 			err = os.ErrDeadlineExceeded
 		}
-	} else {
+	} else if c.look == nil {
 		err = c.raw.Read(c.rx.f)
+	} else {
+		err = c.courteous()
 	}
 	c.rmu.unpark()
 	rx := c.rx
@@ -261,4 +264,22 @@ func (c *Conn) tryReceive(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// courteous receives like raw.Read, but looks for a while before it waits.
+func (c *Conn) courteous() error {
+	got, begin := false, time.Now()
+	over := func() (bool, error) {
+		err := c.raw.Control(func(fd uintptr) { got = c.tryReceive(fd) })
+		return got, err
+	}
+	if ok, err := over(); ok || err != nil {
+		return err
+	}
+	c.rmu.unpark()
+	defer func() { c.look.Learn(time.Since(begin)) }()
+	if ok, err := c.look.LookFast(begin, over); ok || err != nil {
+		return err
+	}
+	return c.raw.Read(c.rx.f)
 }
