@@ -16,6 +16,7 @@ type parked struct {
 	timer      *time.Timer
 	gone       bool // answered, or given up
 	bound      bool // neither time nor cancel takes it out of its line
+	calledOff  bool // a cancel came while it was bound
 
 	// For the kind that parked it.
 	n     int
@@ -72,16 +73,22 @@ func (c *call) park(l *line, on func(p *parked, why reason)) (p *parked) {
 	c.m.stats.waiting++
 	c.obj.waiting++
 	l.push(p)
-	if c.wait < proto.Forever {
-		p.timer = time.AfterFunc(c.wait, func() {
-			p.m.lock()
-			if !p.gone {
-				p.quit(overTime)
-			}
-			p.m.unlock()
-		})
-	}
+	p.clock(c.wait)
 	return p
+}
+
+// clock has p quit when its time is over.
+func (p *parked) clock(wait time.Duration) {
+	if wait == proto.Forever {
+		return
+	}
+	p.timer = time.AfterFunc(wait, func() {
+		p.m.lock()
+		if !p.gone {
+			p.quit(overTime)
+		}
+		p.m.unlock()
+	})
 }
 
 // take ends the wait because there is what it waited for; the caller answers.
@@ -132,6 +139,7 @@ func (p *parked) forget() {
 // quit ends the wait for a reason.
 func (p *parked) quit(why reason) {
 	if p.gone || p.bound && (why == overTime || why == cancelled) {
+		p.calledOff = p.calledOff || why == cancelled
 		return
 	}
 	p.take()
