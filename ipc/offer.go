@@ -95,6 +95,10 @@ func (r *Request) Wait(quit func()) bool {
 	return !p.gone
 }
 
+// Time returns how long the call may wait, as it was when it came: 0 not at all, proto.Forever
+// without a limit.
+func (r *Request) Time() time.Duration { return r.wait }
+
 // Hold keeps the objects alive that Args refer to, and counts Args as memory of the connection,
 // until release is called, once. Without Hold that ends with the answer. It is called before
 // Answer and Wait.

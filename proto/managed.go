@@ -44,6 +44,7 @@ const (
 	KindExists         = "exists"
 	KindTooMany        = "too_many"
 	KindDenied         = "denied"
+	KindDied           = "died"
 )
 
 // HandleObject is the kind of the handle of an object of a manager.

@@ -11,13 +11,22 @@ import (
 // A submitter waits for room in the backlog.
 type submitter struct{ room chan struct{} }
 
+// An admission is what a submitter does while the backlog is full.
+type admission int
+
+const (
+	mayWait admission = iota
+	orFull            // it is refused with ErrFull
+	anyway            // it goes in all the same: somebody else bounds how many do
+)
+
 // Submit accepts a ticket and returns at once, or waits while the backlog is full,
 // until ctx ends. When ctx ends later, the ticket is cancelled. It returns ErrClosed
 // after Close, Drain, Terminate or Kill, and what the pool failed of. The
 // descriptors of t.Args are the pool's from now on, whatever is returned.
 func (p *Pool) Submit(ctx context.Context, t Ticket) (*Pending, error) {
 	pending := new(Pending)
-	if err := p.submit(ctx, pending, t, true); err != nil {
+	if err := p.submit(ctx, pending, t, mayWait); err != nil {
 		return nil, err
 	}
 	return pending, nil
@@ -26,14 +35,14 @@ func (p *Pool) Submit(ctx context.Context, t Ticket) (*Pending, error) {
 // TrySubmit is Submit, but does not wait: while the backlog is full it returns ErrFull.
 func (p *Pool) TrySubmit(ctx context.Context, t Ticket) (*Pending, error) {
 	pending := new(Pending)
-	if err := p.submit(ctx, pending, t, false); err != nil {
+	if err := p.submit(ctx, pending, t, orFull); err != nil {
 		return nil, err
 	}
 	return pending, nil
 }
 
 // submit makes t a ticket of the pool.
-func (p *Pool) submit(ctx context.Context, pending *Pending, t Ticket, wait bool) error {
+func (p *Pool) submit(ctx context.Context, pending *Pending, t Ticket, wait admission) error {
 	pending.pool, pending.ticket = p, t
 	err := t.check()
 	if err == nil {
@@ -59,7 +68,7 @@ func (t Ticket) check() error {
 }
 
 // accept hands a ticket to an idle place, or lets it wait; for that it may have to wait for room.
-func (p *Pool) accept(ctx context.Context, t *Pending, wait bool) error {
+func (p *Pool) accept(ctx context.Context, t *Pending, wait admission) error {
 	p.mu.Lock()
 	if err := p.refusalLocked(); err != nil {
 		p.mu.Unlock()
@@ -80,8 +89,8 @@ func (p *Pool) accept(ctx context.Context, t *Pending, wait bool) error {
 			return nil
 		}
 	}
-	if p.backlog.waiting()+p.granted >= p.opts.Backlog {
-		if !wait {
+	if wait != anyway && p.backlog.waiting()+p.granted >= p.opts.Backlog {
+		if wait == orFull {
 			p.mu.Unlock()
 			return ErrFull
 		}

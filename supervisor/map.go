@@ -204,7 +204,7 @@ func (m *mapper[A, R]) submit(c *chunk[A, R]) bool {
 		m.size = max(m.size/2, 1)
 	}
 	c.pending = new(Pending)
-	if err := m.pool.submit(m.ctx, c.pending, t, true); err != nil {
+	if err := m.pool.submit(m.ctx, c.pending, t, mayWait); err != nil {
 		m.over = true
 		return m.giveAll() && m.failed(err) && false
 	}

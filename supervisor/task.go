@@ -133,7 +133,7 @@ func (t *Task[A, R]) Submit(ctx context.Context, pool *Pool, arg A, with ...Tick
 		return nil, err
 	}
 	f := new(Future[R])
-	if err := pool.submit(ctx, &f.p, ticket, true); err != nil {
+	if err := pool.submit(ctx, &f.p, ticket, mayWait); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -146,7 +146,7 @@ func (t *Task[A, R]) TrySubmit(ctx context.Context, pool *Pool, arg A, with ...T
 		return nil, err
 	}
 	f := new(Future[R])
-	if err := pool.submit(ctx, &f.p, ticket, false); err != nil {
+	if err := pool.submit(ctx, &f.p, ticket, orFull); err != nil {
 		return nil, err
 	}
 	return f, nil
