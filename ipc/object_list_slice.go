@@ -33,14 +33,14 @@ func (c *call) span(i, n int) (span, bool) {
 func indices(s proto.Slice, n int) span {
 	step := 1
 	if s.Step != nil {
-		step = max(min(int(*s.Step), n+1), -n-1) // more leaves the first element alone as well
+		step = max(min(int(*s.Step), n+2), -n-2) // more does not reach a second element either
 	}
 	if step > 0 {
 		start, stop := edge(s.Start, 0, n, 0, n), edge(s.Stop, n, n, 0, n)
 		return span{start, step, max((stop-start+step-1)/step, 0)}
 	}
 	start, stop := edge(s.Start, n-1, n, -1, n-1), edge(s.Stop, -1, n, -1, n-1)
-	return span{start, step, max((start-stop-step-1)/-step, 0)}
+	return span{max(start, 0), step, max((start-stop-step-1)/-step, 0)} // start is -1 only of none
 }
 
 // edge is where a slice of n elements starts or stops, from least to most; def if nothing is
@@ -61,9 +61,9 @@ func (l *managedList) getSlice(c *call) {
 	if !ok {
 		return
 	}
-	vs := l.items[min(s.start, len(l.items)):]
-	if s.step == 1 || s.n == 0 {
-		vs = vs[:s.n]
+	var vs []value
+	if s.step == 1 {
+		vs = l.items[s.start:s.stop()]
 	} else {
 		vs = l.pick(s)
 	}
@@ -126,11 +126,14 @@ func (l *managedList) deleteSlice(c *call) {
 
 // cut takes the elements of a span out.
 func (l *managedList) cut(s span) {
+	if s.n == 0 {
+		return
+	}
 	if s.step < 0 { // the same elements from the other end
 		s.start += (s.n - 1) * s.step
 		s.step = -s.step
 	}
-	if s.step == 1 || s.n == 0 {
+	if s.step == 1 {
 		l.splice(s.start, s.stop(), nil)
 		return
 	}
