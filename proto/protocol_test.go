@@ -3,6 +3,7 @@ package proto
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -58,13 +59,57 @@ func TestProtocolPage(t *testing.T) {
 	want(fmt.Sprintf("at most %d KiB, shortened", MaxFaultStack>>10))
 	want(fmt.Sprintf("version **%d**", MaxVersion))
 	// Every option that a golden frame has is in the message table.
-	for _, c := range frameCases() {
+	managed := managedFrames()
+	all := frameCases()
+	for _, c := range all[:len(all)-len(managed)] {
 		for name := range c.decoded {
 			switch name {
 			case "result", "fault", "params", "max", "tasks", "task", "entry", "args", "id", "version":
 				continue
 			}
 			want("| " + name + " *o* |")
+		}
+	}
+}
+
+// The chapter about managers names every method, every fault, and whatever a golden frame has.
+func TestProtocolPageManagers(t *testing.T) {
+	file, err := os.ReadFile("PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, chapter, ok := strings.Cut(string(file), "\n## Managers\n")
+	chapter, _, end := strings.Cut(chapter, "\n## Reserved\n")
+	if !ok || !end {
+		t.Fatal("PROTOCOL.md has no chapter Managers before Reserved")
+	}
+	want := func(s string) {
+		t.Helper()
+		if !strings.Contains(chapter, s) {
+			t.Errorf("the chapter does not have %q", s)
+		}
+	}
+	for _, method := range []string{MethodCreate, MethodAttach, MethodIncref, MethodDecref, MethodKeep, MethodList, MethodDescribe, MethodCall, MethodBatch,
+		MethodCancel, MethodDeposit, MethodStats, MethodPing, MethodShutdown} {
+		want("| `" + method + "` |")
+	}
+	for _, method := range []string{MethodHello, MethodAuth} {
+		want("### " + method + " — request")
+	}
+	for _, kind := range []string{KindKeyError, KindIndexError, KindAttributeError, KindValueError, KindTypeError, KindOverflow, KindChanged, KindEmpty, KindFull, KindClosed,
+		KindNotLocked, KindNotOwner, KindBrokenBarrier, KindTimeout, KindCancelled, KindGone, KindUnknownObject, KindUnknownKind, KindUnknownMethod, KindExists, KindTooMany,
+		KindTooLarge, KindDenied, KindArguments, KindBusy} {
+		want("`" + kind + "`")
+	}
+	want("kind " + strconv.Itoa(int(HandleObject)) + " is an object of a manager")
+	want(AuthHMAC)
+	for _, c := range managedFrames() {
+		for name := range c.decoded {
+			switch name {
+			case "result", "fault", "min", "max", "pid":
+				continue
+			}
+			want(name)
 		}
 	}
 }
