@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	readBuffer = 64 << 10 // what one system call asks for
-	firstBody  = 1 << 20  // most that is allocated before any of a body has come
-	copyBelow  = 16 << 10 // a frame up to this size is written from one buffer
-	maxEarly   = 253      // descriptors that may wait for their frame (SCM_MAX_FD)
+	readBuffer  = 64 << 10 // what one system call asks for
+	firstBuffer = 4 << 10  // and as long as nothing larger has come
+	firstBody   = 1 << 20  // most that is allocated before any of a body has come
+	copyBelow   = 16 << 10 // a frame up to this size is written from one buffer
+	maxEarly    = 253      // descriptors that may wait for their frame (SCM_MAX_FD)
 )
 
 // ConnOptions of a Conn; the zero value is good.
@@ -44,7 +45,8 @@ type Conn struct {
 	closed atomic.Bool
 
 	rmu   turn
-	in    []byte // received, not yet taken: in[r:w]
+	gauge *frameGauge // is told of large bodies; nil: nobody is
+	in    []byte      // received, not yet taken: in[r:w]
 	r, w  int
 	body  []byte       // of the frame under way
 	got   int          // bytes of it that have come

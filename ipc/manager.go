@@ -89,6 +89,10 @@ type Manager struct {
 
 	journal *journal // nil: nothing is kept
 
+	frames     *frameStock
+	complainer complainer
+
+	ending   chan struct{}  // closed by Close
 	serving  sync.WaitGroup // goroutines that serve a connection or accept some
 	shutdown chan struct{}  // closed by the method shutdown
 	closing  chan struct{}  // closed by Close
@@ -126,12 +130,15 @@ func NewManager(o ManagerOptions) (*Manager, error) {
 		objects:  map[uint64]*object{},
 		names:    map[string]*object{},
 		sessions: map[*session]struct{}{},
+		ending:   make(chan struct{}),
 		shutdown: make(chan struct{}),
 		closing:  make(chan struct{}),
 	}
 	if m.log == nil {
 		m.log = hclog.NewNullLogger()
 	}
+	m.complainer.log = m.log
+	m.frames = newFrameStock(m.limits.Frame)
 	m.share()
 	if o.Persist != "" {
 		m.mu.Lock() // what it finds may be suspect, and be looked at

@@ -171,10 +171,21 @@ func TestManagerNothingBeforeProof(t *testing.T) {
 	f := strange(t, path)
 	auth := []any{nonce, make([]byte, 32), none}
 	hello(f)
-	f.ask(proto.MethodAuth, auth...)
-	f.ask(proto.MethodCall, "secret", "set", []any{0}, none)
-	f.ask(proto.MethodCall, "secret", "get", []any{}, none)
-	v, err := f.answer(f.last - 2)
+	var frames []byte
+	for i, c := range []struct {
+		method string
+		params []any
+	}{{proto.MethodAuth, auth}, {proto.MethodCall, []any{"secret", "set", []any{0}, none}}, {proto.MethodCall, []any{"secret", "get", []any{}, none}}} {
+		p, err := proto.Marshal(c.params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, framed(proto.AppendRequest(nil, uint64(i+2), c.method, p.Bytes))...)
+	}
+	if err := f.conn.WriteFrames(frames); err != nil {
+		t.Fatal(err)
+	}
+	v, err := f.answer(2)
 	wantFault(t, proto.KindDenied, v, err)
 	f.ended()
 	want(t, callValue(t, owner, Named("secret"), "get"), "s3cr3t")

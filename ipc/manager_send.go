@@ -1,6 +1,9 @@
 package ipc
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Answers are written by whoever made them, when the Manager's mutex is free again, and only
 // as far as that does not wait. What the socket does not take, a goroutine sends that lasts
@@ -21,7 +24,7 @@ func (s *session) touch() {
 		s.m.dirty = append(s.m.dirty, s)
 	}
 	if len(s.out) > 2*s.m.limits.Unread+s.m.limits.Frame {
-		s.m.log.Warn("connection ended", "peer", s.name, "reason", "it does not read its answers", "bytes", len(s.out))
+		s.cause = fmt.Errorf("it has not read %d bytes of answers", len(s.out))
 		s.conn.hangUp()
 		s.dropOut()
 	}

@@ -24,6 +24,7 @@ type session struct {
 	over      chan struct{}   // closed when it has ended
 	turnedOut bool            // see strangers
 
+	gauge frameGauge
 	batch []proto.Message // read, not yet executed
 	ops   map[string]string
 	scrap call // of the call under way; one that waits gets a copy
@@ -33,7 +34,8 @@ type session struct {
 	holds   map[leaver]int     // what must hear of the end
 	memory  *account
 	ended   bool
-	stops   bool // has called shutdown, which acts when its answers are sent
+	cause   error // why the manager ended the connection, if it did
+	stops   bool  // has called shutdown, which acts when its answers are sent
 
 	out   []byte // answers that nobody sends yet
 	ready int    // how many bytes of them may be sent
@@ -72,10 +74,13 @@ const maxOps = 256
 
 func newSession(m *Manager, c *Conn) *session {
 	c.beCourteous()
-	return &session{
+	s := &session{
 		m: m, conn: c, name: c.name, memory: &account{}, over: make(chan struct{}),
 		ops: map[string]string{}, leases: map[*object]int{}, waiting: map[uint64]*parked{}, holds: map[leaver]int{},
 	}
+	s.gauge.s = s
+	c.gauge = &s.gauge
+	return s
 }
 
 // serve reads until the connection ends.
@@ -90,10 +95,13 @@ func (s *session) serve() {
 			err = errors.Join(err, s.execute())
 		}
 	}
-	if !errors.Is(err, io.EOF) && !errors.Is(err, ErrClosed) {
-		s.m.log.Warn("connection ended", "peer", s.name, "reason", err)
-	}
 	s.end()
+	if s.cause != nil {
+		err = s.cause
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, ErrClosed) {
+		s.m.complainer.say(s.name, err)
+	}
 }
 
 // read waits for a message, and takes those that have come with it.
@@ -131,6 +139,7 @@ func (s *session) execute() error {
 	}
 	clear(s.batch) // so that bodies are not kept alive
 	s.batch = s.batch[:0]
+	s.gauge.done()
 	s.m.bury()
 	sends := s.m.collect()
 	stops := s.stops
@@ -179,6 +188,9 @@ func (s *session) end() {
 	m.unlock()
 	s.part()
 	s.conn.Close()
+	if s.gauge.done() && s.cause == nil {
+		s.cause = errSlowFrame
+	}
 	close(s.over)
 }
 

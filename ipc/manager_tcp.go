@@ -58,7 +58,7 @@ func (m *Manager) serveTCP(t *net.TCPConn, c *tls.Config) bool {
 	}
 	s, err := m.remoteSession(t, c)
 	if err != nil {
-		m.log.Warn("connection refused", "peer", t.RemoteAddr(), "reason", err)
+		m.complainer.say(t.RemoteAddr().String(), err)
 		t.Close()
 		return true
 	}

@@ -98,7 +98,7 @@ func (c *Conn) readFrame() (Frame, error) {
 		}
 		// A header may promise much and bring nothing: what is allocated grows with what
 		// has come.
-		c.body = make([]byte, min(c.head.Length, firstBody))
+		c.body = make([]byte, min(c.head.Length, c.startBody()))
 	}
 	if err := c.readBody(); err != nil {
 		return Frame{}, err
@@ -108,6 +108,14 @@ func (c *Conn) readFrame() (Frame, error) {
 	var err error
 	f.FDs, err = c.takeFDs()
 	return f, err
+}
+
+// startBody is how much of a body is allocated before any of it has come.
+func (c *Conn) startBody() int {
+	if c.gauge != nil {
+		return smallFrame
+	}
+	return firstBody
 }
 
 // takeFDs takes the descriptors of the frame that was just read.
@@ -154,6 +162,11 @@ func (c *Conn) readBody() error {
 		if c.got == c.head.Length {
 			return nil
 		}
+		if c.gauge != nil && c.gauge.l == nil {
+			if err := c.gauge.large(c.head.Length); err != nil {
+				return err
+			}
+		}
 		grown := make([]byte, min(c.head.Length, 2*len(c.body)))
 		copy(grown, c.body)
 		c.body = grown
@@ -164,7 +177,7 @@ func (c *Conn) readBody() error {
 func (c *Conn) readInto(p []byte) error {
 	for {
 		n := copy(p[c.got:], c.in[c.r:c.w])
-		c.got += n
+		c.took(n)
 		c.r += n
 		if c.got == len(p) {
 			return nil
@@ -172,7 +185,7 @@ func (c *Conn) readInto(p []byte) error {
 		var err error
 		if rest := p[c.got:]; len(rest) >= readBuffer {
 			n, err = c.receive(rest)
-			c.got += n
+			c.took(n)
 		} else {
 			err = c.fill()
 		}
@@ -185,18 +198,32 @@ func (c *Conn) readInto(p []byte) error {
 	}
 }
 
+// took notes that n more bytes of the body are there.
+func (c *Conn) took(n int) {
+	c.got += n
+	if c.gauge != nil {
+		c.gauge.came(n)
+	}
+}
+
 // fill receives into the buffer, at least one byte.
 func (c *Conn) fill() error {
-	if c.in == nil {
-		c.in = make([]byte, readBuffer)
-	}
-	if c.r > 0 {
-		c.w = copy(c.in, c.in[c.r:c.w])
-		c.r = 0
-	}
+	c.makeRoom()
 	n, err := c.receive(c.in[c.w:])
 	c.w += n
 	return err
+}
+
+// makeRoom makes room in the buffer, which is small until a receive has filled it.
+func (c *Conn) makeRoom() {
+	in := c.in
+	if c.w == len(in) && len(in) < readBuffer {
+		in = make([]byte, min(max(8*len(in), firstBuffer), readBuffer))
+	}
+	if c.r > 0 || len(in) > len(c.in) {
+		c.w = copy(in, c.in[c.r:c.w])
+		c.r, c.in = 0, in
+	}
 }
 
 // received is what one call of the netpoller is about. It is a field, and the functions
