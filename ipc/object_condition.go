@@ -24,17 +24,30 @@ func makeCondition(c *call) (thing, error) {
 	}
 	d := &managedCondition{obj: c.obj}
 	if len(c.args) == 0 || proto.IsNil(c.args[0]) {
-		d.lock = &managedLock{reentrant: !handoff, handoff: handoff}
-		d.lockObj = &object{kind: "lock", thing: d.lock}
-		if d.lock.reentrant {
-			d.lockObj.kind = "rlock"
-		}
-		c.m.enter(d.lockObj)
+		d.own(c.m, handoff)
 	} else if err := d.share(c); err != nil {
 		return nil, err
 	}
 	d.lockObj.stored++
 	return d, nil
+}
+
+// own makes a lock for the condition alone. Whoever keeps objects keeps it as one of them, and
+// the condition as one to which it was given, so that it comes back with its id.
+func (d *managedCondition) own(m *Manager, handoff bool) {
+	d.lock = &managedLock{reentrant: !handoff, handoff: handoff}
+	d.lockObj = &object{kind: "rlock", thing: d.lock, args: proto.AppendArrayHeader(nil, 0)}
+	if handoff {
+		options := proto.AppendMapHeader(proto.AppendArrayHeader(nil, 1), 1)
+		d.lockObj.kind, d.lockObj.args = "lock", proto.AppendBool(proto.AppendString(options, "handoff"), true)
+	}
+	m.enter(d.lockObj)
+	m.keep(d.lockObj, false)
+	d.obj.args = append(proto.AppendArrayHeader(nil, 1), d.ref(m)...)
+}
+
+func (d *managedCondition) ref(m *Manager) proto.Raw {
+	return proto.AppendRef(nil, proto.Ref{Instance: m.instance, ID: d.lockObj.id})
 }
 
 // share takes the lock that c names.
@@ -74,8 +87,7 @@ var conditionOps = map[string]operation[*managedCondition]{
 func (d *managedCondition) call(c *call) { operate(d, c, conditionOps) }
 
 func (d *managedCondition) tellLock(c *call) {
-	ref := proto.AppendRef(nil, proto.Ref{Instance: c.m.instance, ID: d.lockObj.id})
-	c.replyValue(value{raw: ref, refs: 1})
+	c.replyValue(value{raw: d.ref(c.m), refs: 1})
 }
 
 func (d *managedCondition) wait(c *call) {

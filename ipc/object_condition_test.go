@@ -478,3 +478,55 @@ func TestManagedConditionTurns(t *testing.T) {
 	}
 	m.nobodyBut(t, 1)
 }
+
+// What is kept of a condition comes back with its own lock, under the same id: it may be stored.
+func TestManagedConditionPersists(t *testing.T) {
+	checkLeaks(t)
+	dir := t.TempDir()
+	m, err := NewManager(ManagerOptions{Persist: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := map[string]any{"keep": true}
+	locks := map[int64]uint64{}
+	serveOnce(t, m, func(f *foreign) {
+		for _, handoff := range []bool{false, true} {
+			args := []any{nil, map[string]any{"handoff": handoff}}
+			id := f.must(proto.MethodCreate, "condition", args, kept).([]any)[0].(int64)
+			lock := f.call(id, "lock").(proto.Ref)
+			f.must(proto.MethodCreate, "value", []any{nil, lock}, kept)
+			locks[id] = lock.ID
+			f.call(id, "acquire")
+		}
+		f.call(f.create("condition"), "acquire") // ends with its connection, and its lock too
+	})
+	if m, err = NewManager(ManagerOptions{Persist: dir}); err != nil {
+		t.Fatal(err)
+	}
+	m.check(t, 6, 0)
+	serveOnce(t, m, func(f *foreign) {
+		for id, lock := range locks {
+			want(t, f.call(id, "lock").(proto.Ref).ID, lock)
+			want(t, f.call(lock, "locked"), false)
+			f.call(id, "acquire")
+			f.callWith(by(1), "", lock, "locked")
+		}
+	})
+}
+
+// serveOnce serves m to one client, and closes it.
+func serveOnce(t testing.TB, m *Manager, do func(f *foreign)) {
+	t.Helper()
+	c, err := m.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &foreign{t: t, conn: c, got: map[uint64]proto.Message{}}
+	f.must(proto.MethodHello, 1, []any{}, map[string]any{})
+	do(f)
+	c.Close()
+	m.open(t, 0)
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+}
