@@ -1,6 +1,10 @@
 package ipc
 
-import "github.com/seed-185a7250/multiproc/proto"
+import (
+	"errors"
+
+	"github.com/seed-185a7250/multiproc/proto"
+)
 
 // A table maps keys to values, in the order in which the keys were set first. Dicts and
 // namespaces are made of it.
@@ -55,7 +59,10 @@ func (t *table) canon(key proto.Raw) ([]byte, error) {
 	if cap(b) <= maxSpare {
 		t.scratch = b
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, proto.ErrTooLarge):
+		return nil, err
+	case err != nil:
 		return nil, faultf(proto.KindTypeError, "%v", err)
 	}
 	return b, nil
