@@ -45,6 +45,10 @@ ticket that it held is tried again if it has attempts left.
 
 serves objects to whoever connects: master manager -h shows more.
 
+    master ipc COMMAND …
+
+is the shell's way to them: master ipc -h shows more.
+
 Flags:
     -job FILE         the job file; "-" reads it from standard input
     -workers N        how many worker processes; default: one per processor (%d here)

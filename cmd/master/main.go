@@ -1,5 +1,5 @@
-// Master runs the tickets of a job file in worker processes, and serves objects to whoever connects (master manager). See -h,
-// and README.md.
+// Master runs the tickets of a job file in worker processes, serves objects to whoever connects (master manager), and is the shell's
+// way to them (master ipc). See -h, and README.md.
 package main
 
 import (
@@ -32,6 +32,9 @@ func main() {
 func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "manager" {
 		return manage(ctx, args[1:], stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "ipc" {
+		return ipcMain(ctx, args[1:], stdin, stdout, stderr)
 	}
 	o, err := parseFlags(args)
 	switch {
