@@ -136,11 +136,11 @@ func (s *session) execute() error {
 	s.m.lock()
 	for i := range s.batch {
 		s.handle(&s.batch[i])
+		s.m.bury() // the next message finds what has ended ended
 	}
 	clear(s.batch) // so that bodies are not kept alive
 	s.batch = s.batch[:0]
 	s.gauge.done()
-	s.m.bury()
 	sends := s.m.collect()
 	stops := s.stops
 	wait := s.overdue()

@@ -263,6 +263,34 @@ func TestManagerNames(t *testing.T) {
 
 // Calls that wait do not hold up others, and end by what they wait for, by time, by cancel and
 // with their connection.
+// An object ends with the message that takes its last reference, also where the next one has come with it.
+func TestManagerEndsInOrder(t *testing.T) {
+	checkLeaks(t)
+	m, path := newTestManager(t, ManagerOptions{})
+	a := dialManager(t, path)
+	named := map[string]any{"name": "one"}
+	old := a.must(proto.MethodCreate, "value", []any{}, named).([]any)[0]
+	m.lock()
+	a.ask(proto.MethodPing, none) // it is read, and waits for the lock while the others come
+	a.ask(proto.MethodDecref, old, 1, none)
+	again, stats := a.ask(proto.MethodCreate, "value", []any{}, named), a.ask(proto.MethodStats, none)
+	get := a.start(old, "get", nil, none)
+	m.unlock()
+	fresh, err := a.answer(again)
+	if err != nil {
+		t.Fatal("its name is not free: ", err)
+	}
+	v, err := a.answer(stats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, v.(map[string]any)["objects"], int64(1))
+	v, err = a.answer(get)
+	wantFault(t, proto.KindGone, v, err)
+	a.must(proto.MethodDecref, fresh.([]any)[0], 1, none)
+	endsClean(t, m, a)
+}
+
 func TestManagerWaits(t *testing.T) {
 	checkLeaks(t)
 	m, path := newTestManager(t, ManagerOptions{})
