@@ -127,3 +127,21 @@ func TestPythonEntry(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// The Python client against a manager: each file of its tests is a program of its own, which leaves neither process nor file.
+func TestPythonClient(t *testing.T) {
+	files, err := filepath.Glob(pythonPath(t, "tests", "test_*.py"))
+	if err != nil || len(files) < 5 {
+		t.Fatalf("found %v (%v); expected the tests of the Python client", files, err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".py")
+		t.Run(strings.TrimPrefix(name, "test_"), func(t *testing.T) {
+			p := start(t, setup{program: "python3", dir: pythonPath(t), env: []string{
+				"MULTIPROC_MASTER=" + builtProgram(t, "master"), "PYTHONDONTWRITEBYTECODE=1",
+			}}, "-X", "faulthandler", "-m", "unittest", "tests."+name)
+			p.exits(exitOK)
+			t.Log(p.output())
+		})
+	}
+}

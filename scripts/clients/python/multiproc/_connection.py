@@ -142,9 +142,15 @@ class Connection:
             raise
 
     def _hello(self, authkey, local):
-        version, options = self._exchange("hello", [VERSION, [], {"min": VERSION, "pid": os.getpid(), "program": _PROGRAM}])
-        self.instance = options["instance"]
-        self.limits = options.get("limits") or {}
+        answer = self._exchange("hello", [VERSION, [], {"min": VERSION, "pid": os.getpid(), "program": _PROGRAM}])
+        try:
+            version, options = answer
+            self.instance = int(options["instance"])
+            self.limits = dict(options.get("limits") or {})
+        except (TypeError, KeyError, ValueError, AttributeError):
+            raise ProtocolError(f"an answer to hello that is none: {answer!r:.100}") from None
+        if version != VERSION:
+            raise ProtocolError(f"the manager speaks version {version}; expected {VERSION}")
         if options.get("auth") is None:
             if authkey is not None and not local:
                 raise AuthenticationError("the manager does not prove that it has the key")

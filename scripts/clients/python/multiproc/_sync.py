@@ -136,6 +136,9 @@ class ConditionProxy(_Lock):
     def owned(self):
         return self._call("owned")
 
+    def count(self):
+        return self._call("count")
+
 
 @proxy_for("event")
 class EventProxy(BaseProxy):

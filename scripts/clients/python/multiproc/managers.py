@@ -1,10 +1,11 @@
 """The manager as a program sees it: SyncManager and Manager, as in multiprocessing.managers."""
 import contextlib
 import os
+import select
 import shutil
 import subprocess
 import tempfile
-import time
+import weakref
 
 from ._client import Client
 from ._errors import ManagerGone
@@ -56,24 +57,26 @@ class SyncManager:
             self._folder = tempfile.mkdtemp(prefix="multiproc-")
             self._client.address = os.path.join(self._folder, "manager")
         try:
-            self._process = subprocess.Popen([program, "manager", "-listen", self.address, *args], stdin=subprocess.DEVNULL)
+            # A session of its own: Ctrl-C is for the program, which ends the manager when it has cleaned up.
+            self._process = subprocess.Popen(
+                [program, "manager", "-listen", self.address, *args],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+            self._finalizer = weakref.finalize(self, _end, self._process, os.getpid())
             self._wait_until_it_listens()
+            self._client.connect()
         except BaseException:
             self._end_process()
             raise
 
     def _wait_until_it_listens(self):
-        end = time.monotonic() + START_TIMEOUT
-        while True:
-            try:
-                return self._client.connect()
-            except ManagerGone:
-                status = self._process.poll()
-                if status is not None:
-                    raise RuntimeError(f"the manager ended with status {status}") from None
-                if time.monotonic() > end:
-                    raise
-            time.sleep(0.005)  # there is nothing to wait for: it says nothing when it listens
+        with self._process.stdout as out:
+            if not select.select([out], [], [], START_TIMEOUT)[0]:
+                raise RuntimeError(f"the manager does not listen after {START_TIMEOUT} s")
+            line = out.readline().decode()
+        if not line.startswith("listening on "):
+            raise RuntimeError(f"the manager ended with status {self._process.wait()}")
+        self._client.address = line[len("listening on ") :].rstrip("\n")
 
     def shutdown(self):
         """Ends the manager if it was started here; again: nothing. Elsewhere it only ends the connection."""
@@ -86,11 +89,8 @@ class SyncManager:
     def _end_process(self):
         process, self._process = self._process, None
         if process is not None:
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            self._finalizer.detach()
+            _end(process, os.getpid())
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = self._client.address = None
@@ -240,6 +240,18 @@ class SyncManager:
 
     def _debug_info(self):
         return "\n".join(f"  {d['id']}: refcount={d['refs']}\n    {d['text']}" for d in self.objects())
+
+
+def _end(process, pid):
+    """Ends a manager that was started by process pid: not by a child of that."""
+    if pid != os.getpid():
+        return
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _handoff(handoff):
