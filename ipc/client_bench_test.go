@@ -41,42 +41,50 @@ func startManager(t testing.TB) (m *child, path string) {
 	return m, path
 }
 
+// One client of a manager in another process. What is counted is operations; for lock, pairs of acquire and release.
 func BenchmarkClient(b *testing.B) {
 	_, path := startManager(b)
 	c := connect(b, path, ConnectOptions{})
-	v := mustCreate(b, c, "value", ManagedOptions{}, "i", 7)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	b.Run("one at a time", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := Ask[int](ctx, c, v, "get"); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("16 deep", func(b *testing.B) {
-		b.ReportAllocs()
-		var window [16]*Pending
-		for i := range b.N {
-			if p := window[i%16]; p != nil {
-				if _, err := Await[int](ctx, p); err != nil {
+	d := make1[*Dict[string, int]](b)(NewDict[string, int](ctx, c, ManagedOptions{}))
+	if err := d.Set(ctx, "key", 1); err != nil {
+		b.Fatal(err)
+	}
+	each := func(name string, op func() error) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := op(); err != nil {
 					b.Fatal(err)
 				}
 			}
-			window[i%16] = c.Start(v, "get")
+		})
+	}
+	each("get", func() error { _, err := d.Get(ctx, "key"); return err })
+	each("set", func() error { return d.Set(ctx, "key", 2) })
+	l := make1[*ManagedLock](b)(NewManagedLock(ctx, c, ManagedOptions{}))
+	each("lock", func() error {
+		h, err := l.Acquire(ctx)
+		if err != nil {
+			return err
 		}
-		for _, p := range window {
-			if p != nil {
-				p.Wait(ctx)
-			}
-		}
+		return h.Release()
 	})
-	b.Run("batches of 100", func(b *testing.B) {
+	q := make1[*ManagedQueue[int]](b)(NewManagedQueue[int](ctx, c, ManagedOptions{}, FIFO, 0))
+	each("put and get", func() error {
+		if err := q.Put(ctx, 1); err != nil {
+			return err
+		}
+		_, err := q.Get(ctx)
+		return err
+	})
+	b.Run("get, 16 deep", func(b *testing.B) { benchDeep(ctx, b, d) })
+	b.Run("get, in batches of 100", func(b *testing.B) {
 		b.ReportAllocs()
 		batch := c.Batch()
 		for range 100 {
-			batch.Add(v, "get")
+			batch.Add(Numbered(d.ID()), "get", "key")
 		}
 		for i := 0; i < b.N; i += 100 {
 			if _, err := batch.Do(ctx); err != nil {
@@ -84,14 +92,33 @@ func BenchmarkClient(b *testing.B) {
 			}
 		}
 	})
-	b.Run("4 goroutines", func(b *testing.B) {
-		b.SetParallelism(2)
+	b.Run("get, 8 goroutines", func(b *testing.B) {
+		b.SetParallelism(4)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				if _, err := Ask[int](ctx, c, v, "get"); err != nil {
-					b.Fatal(err)
+				if _, err := d.Get(ctx, "key"); err != nil {
+					b.Error(err)
+					return
 				}
 			}
 		})
 	})
+}
+
+func benchDeep(ctx context.Context, b *testing.B, d *Dict[string, int]) {
+	b.ReportAllocs()
+	var window [16]*Pending
+	for i := range b.N {
+		if p := window[i%16]; p != nil {
+			if _, err := Await[int](ctx, p); err != nil {
+				b.Fatal(err)
+			}
+		}
+		window[i%16] = d.Start("get", "key")
+	}
+	for _, p := range window {
+		if p != nil {
+			p.Wait(ctx)
+		}
+	}
 }

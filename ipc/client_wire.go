@@ -33,13 +33,16 @@ type sockWire struct {
 	unix bool // carries descriptors
 
 	in   sockRead
-	look shm.Courtesy // how long to look for an answer before waiting for it
+	look shm.Lookout // how long to look for an answer before waiting for it
 	out  sockWrite
 }
 
 // What the functions that the netpoller calls are about; see received.
 type sockRead struct {
 	f      func(fd uintptr) bool
+	once   func(fd uintptr)     // f, without what it returns
+	over   func() (bool, error) // once, now
+	got    bool                 // by once
 	p, oob []byte
 	n      int
 	fds    []int
@@ -67,6 +70,12 @@ func newSockWire(sock endpoint) (*sockWire, error) {
 		w.in.oob = make([]byte, unix.CmsgSpace(4*maxEarly))
 	}
 	w.in.f, w.out.f = w.receive, w.send
+	w.in.once = func(fd uintptr) { w.in.got = w.receive(fd) }
+	w.in.over = func() (bool, error) {
+		w.in.got = false
+		err := w.raw.Control(w.in.once)
+		return w.in.got, err
+	}
 	return w, nil
 }
 
@@ -87,16 +96,10 @@ func (w *sockWire) read(p []byte) (n int, fds []int, err error) {
 
 // wait receives, and looks for a while before it waits: to be woken takes longer than most answers.
 func (w *sockWire) wait() error {
-	got, begin := false, time.Now()
-	over := func() (bool, error) {
-		err := w.raw.Control(func(fd uintptr) { got = w.receive(fd) })
-		return got, err
-	}
-	if ok, err := over(); ok || err != nil {
+	if ok, err := w.in.over(); ok || err != nil {
 		return err
 	}
-	defer func() { w.look.Learn(time.Since(begin)) }()
-	if ok, err := w.look.LookFast(begin, over); ok || err != nil {
+	if ok, err := w.look.Look(w.in.over); ok || err != nil {
 		return err
 	}
 	return w.raw.Read(w.in.f)

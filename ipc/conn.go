@@ -54,8 +54,8 @@ type Conn struct {
 	fds   []int        // arrived, in order, not yet taken by a frame
 	oob   []byte
 	rx    received
-	look  *shm.Courtesy // how long to look before waiting; nil: not at all
-	readE error         // sticky
+	look  *shm.Lookout // how long to look before waiting; nil: not at all
+	readE error        // sticky
 
 	wmu    turn
 	out    []byte
@@ -131,8 +131,16 @@ func (c *Conn) WaitInKernel() {
 }
 
 // beCourteous is for one end of a connection over which somebody asks and waits for the answer: a receive looks for a while before it
-// waits, if the waits before were short, and lets others run meanwhile. To wake a sleeper takes longer than most answers.
-func (c *Conn) beCourteous() { c.look = new(shm.Courtesy) }
+// waits, unless that has been of no use. To wake a sleeper takes longer than most answers.
+func (c *Conn) beCourteous() {
+	c.look = new(shm.Lookout)
+	now := func(fd uintptr) { c.rx.got = c.tryReceive(fd) }
+	c.rx.over = func() (bool, error) {
+		c.rx.got = false
+		err := c.raw.Control(now)
+		return c.rx.got, err
+	}
+}
 
 // inKernel waits for what can be read in the kernel.
 type inKernel struct{ syscall.RawConn }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -230,8 +229,10 @@ func (c *Conn) makeRoom() {
 // that the netpoller calls are made once, so that a message costs no closure.
 type received struct {
 	f, look func(fd uintptr) bool
-	p       []byte // to be filled
-	n       int    // bytes received
+	over    func() (bool, error) // f, once and now
+	got     bool                 // by over
+	p       []byte               // to be filled
+	n       int                  // bytes received
 	fds     []int
 	err     error
 }
@@ -295,17 +296,11 @@ func (c *Conn) tryReceive(fd uintptr) bool {
 
 // courteous receives like raw.Read, but looks for a while before it waits.
 func (c *Conn) courteous() error {
-	got, begin := false, time.Now()
-	over := func() (bool, error) {
-		err := c.raw.Control(func(fd uintptr) { got = c.tryReceive(fd) })
-		return got, err
-	}
-	if ok, err := over(); ok || err != nil {
+	if ok, err := c.rx.over(); ok || err != nil {
 		return err
 	}
 	c.rmu.unpark()
-	defer func() { c.look.Learn(time.Since(begin)) }()
-	if ok, err := c.look.LookFast(begin, over); ok || err != nil {
+	if ok, err := c.look.Look(c.rx.over); ok || err != nil {
 		return err
 	}
 	return c.raw.Read(c.rx.f)

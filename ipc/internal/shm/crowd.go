@@ -14,7 +14,7 @@ type crowd struct {
 	line
 	what func(me int) []int // whose death may change something
 
-	courtesy Courtesy
+	courtesy courtesy
 
 	mu      sync.Mutex
 	members []*member
@@ -47,8 +47,8 @@ func (c *crowd) wait(ctx context.Context, me int, j judge) error {
 		pause()
 	}
 	begin := time.Now()
-	defer func() { c.courtesy.Learn(time.Since(begin)) }()
-	if ok, err := c.courtesy.Look(begin, j.over); ok || err != nil {
+	defer func() { c.courtesy.learn(time.Since(begin)) }()
+	if ok, err := c.courtesy.look(begin, j.over); ok || err != nil {
 		return err
 	}
 	b := &member{judge: j, c: c, done: make(chan struct{})}

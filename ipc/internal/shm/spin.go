@@ -21,36 +21,23 @@ var spins = func() int {
 // long. Go has no way to say it.
 func pause()
 
-// A Courtesy is how long to look before sleeping, beyond the first microseconds, while
+// A courtesy is how long to look before sleeping, beyond the first microseconds, while
 // letting anybody else run. Waking a sleeper takes longer than most answers: some 20
 // microseconds on another processor, and the other one then waits for that. So it is
 // worth to be patient where waits have been short, and only there.
-type Courtesy struct{ span atomic.Int64 }
+type courtesy struct{ span atomic.Int64 }
 
 const (
 	maxCourtesy = 50 * time.Microsecond
 	shortWait   = 100 * time.Microsecond
 )
 
-// Look calls over until it says so, or its patience ends.
-func (p *Courtesy) Look(begin time.Time, over func() (bool, error)) (bool, error) {
-	return p.look(begin, over, func() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) })
-}
-
-// LookFast is Look for an over that is a system call itself: it keeps the processor, unless that is
-// the only one. To yield besides made a round trip over a socket three times as long.
-func (p *Courtesy) LookFast(begin time.Time, over func() (bool, error)) (bool, error) {
-	if spins == 0 {
-		return p.Look(begin, over)
-	}
-	return p.look(begin, over, func() {})
-}
-
-func (p *Courtesy) look(begin time.Time, over func() (bool, error), yield func()) (bool, error) {
+// look calls over until it says so, or its patience ends.
+func (p *courtesy) look(begin time.Time, over func() (bool, error)) (bool, error) {
 	span := time.Duration(p.span.Load())
 	for time.Since(begin) < span {
-		runtime.Gosched() // who could end the wait may need this very thread,
-		yield()           // or this processor
+		runtime.Gosched()                              // who could end the wait may need this very thread,
+		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // or this processor
 		if ok, err := over(); ok || err != nil {
 			return ok, err
 		}
@@ -58,8 +45,8 @@ func (p *Courtesy) look(begin time.Time, over func() (bool, error), yield func()
 	return false, nil
 }
 
-// Learn is told how long a wait has taken in all.
-func (p *Courtesy) Learn(wait time.Duration) {
+// learn is told how long a wait has taken in all.
+func (p *courtesy) learn(wait time.Duration) {
 	if wait < shortWait {
 		p.span.Store(int64(maxCourtesy))
 	} else {
