@@ -21,7 +21,7 @@ type call struct {
 	after int      // how many calls of the batch come behind this one
 	obj   *object
 	op    string
-	args  []proto.Raw // alias the frame
+	args  []proto.Raw // valid during the operation
 	owner uint64
 	wait  time.Duration // proto.Forever: no limit
 

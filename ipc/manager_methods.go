@@ -73,6 +73,10 @@ func (s *session) handle(msg *proto.Message) {
 // perform executes a call.
 func (c *call) perform(params proto.Raw) {
 	v, err := proto.ParseCall(params)
+	var args []proto.Raw
+	if err == nil {
+		args, err = proto.Elements(v.Args, c.space[:0])
+	}
 	if err == nil {
 		if _, twice := c.s.waiting[c.id]; twice {
 			err = faultf(proto.KindArguments, "request %d is under way already", c.id)
@@ -83,29 +87,26 @@ func (c *call) perform(params proto.Raw) {
 		return
 	}
 	c.owner, c.wait = v.Owner, v.Wait
-	c.run(v)
+	c.run(v, args)
 }
 
 // run executes the operation v.
-func (c *call) run(v proto.Call) {
+func (c *call) run(v proto.Call, args []proto.Raw) {
 	c.m.stats.calls++
 	o, err := c.m.find(v.Object)
-	if err == nil {
-		c.obj = o
-		o.touched++
-		c.args, err = proto.Elements(v.Args, c.space[:0])
-	}
 	if err != nil {
 		c.fail(err)
 		return
 	}
+	o.touched++
+	c.obj, c.args = o, args
 	c.op = c.s.intern(v.Op)
 	o.thing.call(c)
 }
 
 // doBatch executes calls one after another, with nothing between them.
 func (c *call) doBatch(params []proto.Raw) error {
-	calls, err := proto.Elements(params[0], nil)
+	calls, err := proto.ParseOperations(params[0])
 	if err != nil {
 		return err
 	}
@@ -119,21 +120,24 @@ func (c *call) doBatch(params []proto.Raw) error {
 	if err != nil {
 		return err
 	}
-	if len(calls) >= c.m.limits.Frame/leastAnswer {
-		return faultf(proto.KindTooLarge, "a batch of %d calls, whose answers would not fit into one frame", len(calls))
+	if n := calls.Len(); n >= c.m.limits.Frame/leastAnswer {
+		return faultf(proto.KindTooLarge, "a batch of %d calls, whose answers would not fit into one frame", n)
 	}
-	answers := proto.AppendArrayHeader(nil, len(calls))
+	answers := proto.AppendArrayHeader(c.s.answers[:0], calls.Len())
 	one := *c
 	one.batch = &answers
-	for i, r := range calls {
-		one.lent, one.wait, one.owner, one.after = one.lent[:0], 0, owner, len(calls)-i
-		if v, err := proto.ParseOperation(r); err != nil {
+	for calls.Len() > 0 {
+		one.lent, one.wait, one.owner, one.after = one.lent[:0], 0, owner, calls.Len()
+		if v, args, err := calls.Next(one.space[:0]); err != nil {
 			one.fail(err)
 		} else {
-			one.run(v)
+			one.run(v, args)
 		}
 	}
 	c.replyRaw(answers)
+	if cap(answers) <= maxSpare {
+		c.s.answers = answers
+	}
 	return nil
 }
 

@@ -24,10 +24,11 @@ type session struct {
 	over      chan struct{}   // closed when it has ended
 	turnedOut bool            // see strangers
 
-	gauge frameGauge
-	batch []proto.Message // read, not yet executed
-	ops   map[string]string
-	scrap call // of the call under way; one that waits gets a copy
+	gauge   frameGauge
+	batch   []proto.Message // read, not yet executed; they lie in the Conn's buffer
+	ops     map[string]string
+	answers []byte // of the last batch, to be used again
+	scrap   call   // of the call under way; one that waits gets a copy
 
 	leases  map[*object]int
 	waiting map[uint64]*parked // by request id
@@ -108,7 +109,7 @@ func (s *session) serve() {
 func (s *session) read() error {
 	s.batch = s.batch[:0]
 	for {
-		f, err := s.conn.ReadFrame()
+		f, err := s.conn.readInPlace()
 		if err != nil {
 			return err
 		}

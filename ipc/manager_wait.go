@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/seed-185a7250/multiproc/proto"
@@ -58,7 +59,13 @@ type line struct {
 func (c *call) park(l *line, on func(p *parked, why reason)) (p *parked) {
 	p = &parked{call: *c, on: on}
 	p.lent = nil
-	p.args = append([]proto.Raw(nil), c.args...)
+	p.args = make([]proto.Raw, len(c.args))
+	for i, r := range c.args {
+		if len(r) <= inPlace { // it may lie in the buffer of the Conn, see readInPlace
+			r = bytes.Clone(r)
+		}
+		p.args[i] = r
+	}
 	if c.wait <= 0 || c.batch != nil {
 		p.gone = true
 		p.tell(overTime)

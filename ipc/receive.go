@@ -117,6 +117,58 @@ func (c *Conn) startBody() int {
 	return firstBody
 }
 
+// inPlace is the largest frame that readInPlace leaves in the buffer.
+const inPlace = 16 << 10
+
+// readInPlace is ReadFrame for the only reader of the Conn: the body of a small frame stays in the buffer, and
+// is valid until a ReadFrame of either sort has to wait (which it does not have to while Buffered says so).
+func (c *Conn) readInPlace() (f Frame, err error) {
+	c.rmu.lock()
+	defer c.rmu.unlock()
+	return f, c.reading(func() error {
+		f, err = c.frameInPlace()
+		return err
+	})
+}
+
+func (c *Conn) frameInPlace() (Frame, error) {
+	if c.body != nil {
+		return c.readFrame()
+	}
+	if err := c.want(proto.HeaderSize); err != nil {
+		return Frame{}, err
+	}
+	head, err := proto.ParseHeader(c.in[c.r:c.w], c.limits)
+	if err != nil {
+		return Frame{}, err
+	}
+	size := proto.HeaderSize + head.Length
+	if size > inPlace {
+		return c.readFrame()
+	}
+	if err := c.want(size); err != nil {
+		return Frame{}, err
+	}
+	f := Frame{Body: c.in[c.r+proto.HeaderSize : c.r+size : c.r+size]}
+	c.r += size
+	c.head = head
+	f.FDs, err = c.takeFDs()
+	return f, err
+}
+
+// want waits until n bytes are in the buffer.
+func (c *Conn) want(n int) error {
+	for c.w-c.r < n {
+		if err := c.fill(); err != nil {
+			if err == io.EOF && c.w > c.r {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
 // takeFDs takes the descriptors of the frame that was just read.
 func (c *Conn) takeFDs() ([]int, error) {
 	n := c.head.Descriptors
@@ -136,13 +188,8 @@ func (c *Conn) takeFDs() ([]int, error) {
 }
 
 func (c *Conn) readHeader() error {
-	for c.w-c.r < proto.HeaderSize {
-		if err := c.fill(); err != nil {
-			if err == io.EOF && c.w > c.r {
-				err = io.ErrUnexpectedEOF
-			}
-			return err
-		}
+	if err := c.want(proto.HeaderSize); err != nil {
+		return err
 	}
 	head, err := proto.ParseHeader(c.in[c.r:c.w], c.limits)
 	if err != nil {

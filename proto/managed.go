@@ -177,14 +177,51 @@ func ParseObject(r Raw) (ObjectName, error) {
 	return n, err
 }
 
-// ParseOperation reads one element of a batch, [object, op, args].
-func ParseOperation(r Raw) (v Call, err error) {
-	c := cursor{b: r}
-	if err = c.tuple(3, "an element of a batch"); err == nil {
-		err = c.operation(&v)
+// Operations are the elements of a batch, to be read one after another.
+type Operations struct {
+	c cursor
+	n int
+}
+
+// ParseOperations reads the head of r, an array of operations; it has been scanned.
+func ParseOperations(r Raw) (Operations, error) {
+	o := Operations{c: cursor{b: r}}
+	var err error
+	o.n, err = o.c.list("a batch")
+	return o, err
+}
+
+// Len is how many there are still.
+func (o *Operations) Len() int { return o.n }
+
+// Next reads the next one, whose arguments it appends to into. Its error is of that one alone: the
+// next can be read all the same.
+func (o *Operations) Next(into []Raw) (v Call, args []Raw, err error) {
+	o.n--
+	start := o.c.i
+	if v, args, err = o.c.element(into); err != nil {
+		o.c.i = start
+		o.c.skip()
 	}
+	return v, args, err
+}
+
+// element reads [object, op, args] with all of the args.
+func (c *cursor) element(into []Raw) (v Call, args []Raw, err error) {
+	if err = c.tuple(3, "an element of a batch"); err != nil {
+		return v, into, err
+	}
+	if v.Object, err = c.object(); err == nil {
+		v.Op, err = c.str("the operation")
+	}
+	n := 0
 	if err == nil {
-		err = c.end("an element of a batch")
+		n, err = c.list("the arguments")
 	}
-	return v, err
+	for ; n > 0 && err == nil; n-- {
+		var r Raw
+		r, err = c.raw("an argument")
+		into = append(into, r)
+	}
+	return v, into, err
 }
