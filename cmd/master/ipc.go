@@ -160,11 +160,7 @@ func (s *ipcShell) wholeStdin() (string, error) {
 	}()
 	select {
 	case r := <-read:
-		text := string(r.text)
-		if s.call == nil || !s.call.Text {
-			return text, r.err
-		}
-		return strings.TrimSuffix(text, "\n"), r.err
+		return string(r.text), r.err
 	case <-s.ctx.Done():
 		return "", s.ctx.Err()
 	}

@@ -99,7 +99,10 @@ func (c *ipcCall) checkObject() error {
 	if len(params) == 0 || params[0].shape != objectShape {
 		return nil
 	}
-	_, err := c.target(c.words[0])
+	t, err := c.target(c.words[0])
+	if err == nil && t.Name == "" && c.Create {
+		err = usageError("%s: found %s; expected a name for what is to be created", c.name(), c.words[0])
+	}
 	return err
 }
 
@@ -130,6 +133,9 @@ func (c *ipcCall) argument(p param, words []string, stdin func() (string, error)
 			var err error
 			if word, err = stdin(); err != nil {
 				return arg, err
+			}
+			if c.Text { // echo ends with one
+				word = strings.TrimSuffix(word, "\n")
 			}
 		}
 		v, err := c.value(p, word)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -50,18 +51,19 @@ func (s *ipcShell) letGo() error {
 	return err
 }
 
-// heldEnv tells the command what acquire has answered: the token of a lock, and whether its last holder has died. A semaphore says nothing.
+// heldEnv tells the command what acquire has answered: the token of a lock, and whether its last holder has died. Of a semaphore there
+// is neither, and what another lock has told us is not handed on.
 func heldEnv(r proto.Raw) []string {
-	parts, err := proto.Elements(r, nil)
-	if err != nil || len(parts) < 2 {
-		return nil
+	token, died := "", ""
+	if parts, err := proto.Elements(r, nil); err == nil && len(parts) >= 2 {
+		if n, err := proto.ParseUint(parts[0]); err == nil {
+			token = strconv.FormatUint(n, 10)
+		}
+		if yes, _ := proto.ParseBool(parts[1]); yes {
+			died = "1"
+		}
 	}
-	token, _ := proto.ParseUint(parts[0])
-	env := []string{fmt.Sprintf("MULTIPROC_TOKEN=%d", token)}
-	if died, _ := proto.ParseBool(parts[1]); died {
-		env = append(env, "MULTIPROC_OWNER_DIED=1")
-	}
-	return env
+	return []string{"MULTIPROC_TOKEN=" + token, "MULTIPROC_OWNER_DIED=" + died}
 }
 
 // runCommand runs a command, and returns its exit status, as a shell shows it.

@@ -164,6 +164,9 @@ func (s *ipcShell) describe() error {
 
 // create creates an object that the manager keeps, and prints its id.
 func (s *ipcShell) create() error {
+	if t, err := s.call.target(s.call.words[1]); err != nil || t.Name == "" {
+		return usageError("%s: found %s; expected a name of 1 to 255 bytes, other than @ and a number", s.call.name(), quote(s.call.words[1]))
+	}
 	args, err := s.encodeArgs(nil, s.call.args[2:])
 	if err != nil {
 		return err
