@@ -209,12 +209,13 @@ func TestIPCInterrupted(t *testing.T) {
 	p.exits(exitInterrupted)
 }
 
-// Signals go to the command, whose end is ours.
+// Signals go to the command, whose end is ours. (What it has started it kills with KILL: a shell's child loses a TERM that comes before
+// exec.)
 func TestIPCSignalsCommand(t *testing.T) {
 	address := startManager(t)
 	for _, sig := range []string{"INT", "TERM", "HUP", "QUIT", "USR1", "USR2"} {
 		p := ipcProgram(t, address, setup{}, "lock", "-create", "m", "--",
-			"sh", "-c", `trap 'kill $p; echo got; exit 7' `+sig+`; sleep 1000 >/dev/null 2>&1 & p=$!; echo held; wait; wait`)
+			"sh", "-c", `trap 'kill -KILL $p; echo got; exit 7' `+sig+`; sleep 1000 >/dev/null 2>&1 & p=$!; echo held; wait; wait`)
 		p.prints("held\n", 1)
 		p.signal(map[string]os.Signal{
 			"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT, "USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2,
