@@ -212,6 +212,13 @@ func (m *Manager) Close() error {
 	}
 	m.mu.Unlock()
 	m.serving.Wait()
+	m.mu.Lock()
+	for _, o := range m.objects {
+		if d, ok := o.thing.(*deposited); ok { // and is kept
+			d.drop(m)
+		}
+	}
+	m.mu.Unlock()
 	if m.journal != nil {
 		return m.journal.close()
 	}

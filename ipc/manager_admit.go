@@ -41,7 +41,7 @@ func (l *strangers) drop(s *session) {
 // if the Manager is closed.
 func (m *Manager) serveSession(s *session) bool {
 	m.mu.Lock()
-	if m.closed {
+	if m.closed || m.journal != nil && m.journal.err != nil {
 		m.mu.Unlock()
 		s.conn.Close()
 		return false

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/seed-185a7250/multiproc/proto"
 )
@@ -29,7 +31,9 @@ type journal struct {
 	db *bbolt.DB
 
 	pending []change
+	bytes   int    // of values in pending
 	seq     uint64 // of the last change
+	epoch   uint64 // how often the store was opened
 	sizes   map[uint64]*opsSize
 	writing bool       // a commit is under way
 	held    []*session // whose answers the commit under way allows
@@ -69,13 +73,25 @@ var (
 	keyInstance   = []byte("instance")
 	keyLast       = []byte("last")
 	keyFormat     = []byte("format")
+	keyEpoch      = []byte("epoch")
 )
 
 const journalFormat = "multiproc manager 1"
 
+// tokenBits is for the acquisitions of a lock until the store is opened again: the tokens after that
+// are greater, or an old holder would pass the fence. So many take a year.
+const tokenBits = 40
+
 // Operations of one object are replaced by its state when they have this many bytes, and as many
 // as four states: so all states together cost at most a quarter of the operations.
-const stateAfter = 1 << 20
+var stateAfter = 1 << 20 // a variable for tests
+
+// maxBehind bounds what waits for the store: while it has more than this many bytes, who has an answer
+// to come is not read from.
+const maxBehind = 64 << 20
+
+// maxState bounds a state: the store takes no value of 2 GiB.
+const maxState = 1 << 30
 
 // openJournal opens the store in dir, which it makes if it is not there, and brings the
 // Manager to what the store says.
@@ -86,7 +102,10 @@ func openJournal(m *Manager, dir string) (*journal, error) {
 	path := filepath.Join(dir, "manager.db")
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true})
 	if err != nil {
-		return nil, fmt.Errorf("ipc: manager: open %s: %w (does another manager have it?)", path, err)
+		if errors.Is(err, bolterrors.ErrTimeout) {
+			err = errInUse
+		}
+		return nil, fmt.Errorf("ipc: manager: open %s: %w", path, err)
 	}
 	j := &journal{m: m, db: db, sizes: map[uint64]*opsSize{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
 	if err := j.load(); err != nil {
@@ -99,6 +118,8 @@ func openJournal(m *Manager, dir string) (*journal, error) {
 	return j, nil
 }
 
+var errInUse = errors.New("another manager has it")
+
 // record notes an operation that has changed o; created, kept and ended what happened to the
 // object itself.
 func (j *journal) record(o *object, op string, args []proto.Raw) {
@@ -110,6 +131,10 @@ func (j *journal) record(o *object, op string, args []proto.Raw) {
 		size := j.size(o)
 		if size.bytes += len(b); size.bytes > size.limit {
 			b := d.dump(nil)
+			if len(b) > maxState {
+				size.limit = 2 * size.bytes
+				return
+			}
 			*size = opsSize{limit: max(stateAfter, 4*len(b))}
 			j.add(change{id: o.id, key: []byte(stateKey), val: b, state: true})
 		}
@@ -140,11 +165,16 @@ func (j *journal) ended(o *object) {
 
 func (j *journal) add(c change) {
 	j.pending = append(j.pending, c)
+	j.bytes += len(c.val)
 	select {
 	case j.wake <- struct{}{}:
 	default:
 	}
 }
+
+// given has the id kept that was given out last, for it must not be given out again: of objects that
+// do not persist nothing else tells.
+func (j *journal) given() { j.add(change{}) }
 
 // behind tells whether something is not committed yet, so that no answer may be sent.
 func (j *journal) behind() bool { return len(j.pending) > 0 || j.writing }
@@ -172,7 +202,7 @@ func (j *journal) commit() bool {
 		m.mu.Unlock()
 		return false
 	}
-	j.pending, j.writing = nil, true
+	j.pending, j.bytes, j.writing = nil, 0, true
 	j.held = append(j.held[:0], m.dirty...)
 	for _, s := range j.held {
 		s.mark = len(s.out)
@@ -190,11 +220,15 @@ func (j *journal) commit() bool {
 	}
 	var sends []*session
 	for _, s := range j.held {
-		s.ready = max(s.ready, min(s.mark, len(s.out)))
+		s.committed()
 		if s.claimSend() {
 			sends = append(sends, s)
 		}
 	}
+	m.dirty = slices.DeleteFunc(m.dirty, func(s *session) bool {
+		s.dirty = len(s.out) > s.ready // and waits for the next commit
+		return !s.dirty
+	})
 	sends = append(sends, m.collect()...)
 	m.mu.Unlock()
 	for _, s := range sends {
@@ -206,7 +240,7 @@ func (j *journal) commit() bool {
 func write(tx *bbolt.Tx, todo []change, last uint64) error {
 	objects := tx.Bucket(bucketObjects)
 	for _, c := range todo {
-		name := binary.BigEndian.AppendUint64(nil, c.id)
+		name := number(c.id)
 		if len(c.key) == 0 {
 			if objects.Bucket(name) == nil {
 				continue // of a kind that is not kept
@@ -227,7 +261,7 @@ func write(tx *bbolt.Tx, todo []change, last uint64) error {
 			return err
 		}
 	}
-	return tx.Bucket(bucketMeta).Put(keyLast, binary.BigEndian.AppendUint64(nil, last))
+	return tx.Bucket(bucketMeta).Put(keyLast, number(last))
 }
 
 // forget deletes the operations in b.
@@ -277,7 +311,7 @@ func (j *journal) load() error {
 			return err
 		}
 		for _, o := range j.m.sorted() {
-			if err := j.replay(o, objects.Bucket(binary.BigEndian.AppendUint64(nil, o.id))); err != nil {
+			if err := j.replay(o, objects.Bucket(number(o.id))); err != nil {
 				return fmt.Errorf("object %d, a %s: %w", o.id, o.kind, err)
 			}
 		}
@@ -301,18 +335,28 @@ func (j *journal) identify(tx *bbolt.Tx) error {
 	case format == nil:
 		err = meta.Put(keyFormat, []byte(journalFormat))
 		if err == nil {
-			err = meta.Put(keyInstance, binary.BigEndian.AppendUint64(nil, j.m.instance))
+			err = meta.Put(keyInstance, number(j.m.instance))
 		}
-		return err
 	case string(format) != journalFormat:
-		return fmt.Errorf("found a store of format %q, expected %q", format, journalFormat)
+		err = fmt.Errorf("found a store of format %q, expected %q", format, journalFormat)
 	}
-	j.m.instance = binary.BigEndian.Uint64(meta.Get(keyInstance))
-	if last := meta.Get(keyLast); last != nil {
-		j.m.last = binary.BigEndian.Uint64(last)
+	if err != nil {
+		return err
 	}
-	return nil
+	for _, known := range []struct {
+		key []byte
+		n   *uint64
+	}{{keyInstance, &j.m.instance}, {keyLast, &j.m.last}, {keyEpoch, &j.epoch}} {
+		if b := meta.Get(known.key); b != nil {
+			*known.n = binary.BigEndian.Uint64(b)
+		}
+	}
+	j.epoch++
+	return meta.Put(keyEpoch, number(j.epoch))
 }
+
+// number is n as it stands in the store.
+func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 // revive makes an object as it was created.
 func (j *journal) revive(id uint64, b *bbolt.Bucket) error {
@@ -341,6 +385,9 @@ func (j *journal) revive(id uint64, b *bbolt.Bucket) error {
 	if err != nil {
 		return fmt.Errorf("object %d, a %s: %w", id, o.kind, err)
 	}
+	if l, ok := o.thing.(*managedLock); ok {
+		l.token = j.epoch << tokenBits
+	}
 	j.m.objects[id] = o
 	if o.name != "" {
 		j.m.names[o.name] = o
@@ -354,6 +401,7 @@ func (j *journal) replay(o *object, b *bbolt.Bucket) error {
 		if err := j.again(o, "restore", []proto.Raw{slices.Clone(state)}); err != nil {
 			return err
 		}
+		j.size(o).limit = max(stateAfter, 4*len(state))
 	}
 	c := b.Cursor()
 	for k, v := c.Seek([]byte{opKey}); len(k) == 9 && k[0] == opKey; k, v = c.Next() {

@@ -84,6 +84,9 @@ func (m *Manager) enter(o *object) {
 	if o.name != "" {
 		m.names[o.name] = o
 	}
+	if m.journal != nil {
+		m.journal.given()
+	}
 }
 
 // find returns the object of this name.

@@ -35,6 +35,7 @@ func (s *session) dropOut() {
 		CloseFDs(f.fds)
 	}
 	s.out, s.files, s.ready, s.mark = nil, nil, 0, 0
+	s.signalDrained()
 }
 
 // claimSend makes the caller the one who sends what is in out, unless somebody is sending: who
@@ -51,6 +52,9 @@ func (s *session) claimSend() bool {
 	return true
 }
 
+// committed lets go what the commit that has ended has found in out; more came while it was written.
+func (s *session) committed() { s.ready = max(s.ready, min(s.mark, len(s.out))) }
+
 // swap moves what is ready to who sends.
 func (s *session) swap() {
 	spare := s.wbuf[:0]
@@ -59,7 +63,7 @@ func (s *session) swap() {
 	}
 	n := s.ready
 	spare = append(spare, s.out[n:]...)
-	s.wbuf, s.out, s.ready = s.out[:n], spare, 0
+	s.wbuf, s.out, s.ready, s.mark = s.out[:n], spare, 0, max(s.mark-n, 0)
 	s.w = s.wbuf
 	first := 0
 	for first < len(s.files) && s.files[first].at < n {
@@ -162,13 +166,16 @@ func (s *session) fail() {
 }
 
 // overdue returns what a reader waits for before it reads on, when a client has not read much
-// of what was answered, or must have been told all that it was; nil if it need not. The mutex is held.
+// of what was answered, or must have been told all that it was, or when more changes wait for the
+// store than it should have before it; nil if it need not. The mutex is held.
 func (s *session) overdue() <-chan struct{} {
-	if len(s.out) <= s.m.limits.Unread && !s.stops {
+	j := s.m.journal
+	if len(s.out) <= s.m.limits.Unread && !s.stops && (j == nil || j.bytes <= maxBehind) {
 		return nil
 	}
 	s.awaited.Store(true)
-	if s.sending.Load() == sendIdle { // looked at after awaited was set, as who sends does the other way round
+	held := len(s.out) > 0 && j != nil && j.err == nil // a commit sends them
+	if s.sending.Load() == sendIdle && !held {         // looked at after awaited was set, as who sends does the other way round
 		s.awaited.Store(false)
 		return nil
 	}
@@ -178,11 +185,13 @@ func (s *session) overdue() <-chan struct{} {
 	return s.drained
 }
 
-// idle tells who waits that everything is sent.
+// idle tells who waits that everything is sent, if nothing is held for the store.
 func (s *session) idle() {
 	if s.awaited.Load() {
 		s.m.mu.Lock()
-		s.signalDrained()
+		if len(s.out) == 0 {
+			s.signalDrained()
+		}
 		s.m.mu.Unlock()
 	}
 }

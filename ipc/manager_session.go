@@ -134,14 +134,26 @@ var errUnasked = errors.New("a response, and nothing was asked")
 
 // execute does what was read, and sends the answers.
 func (s *session) execute() error {
-	s.m.lock()
-	for i := range s.batch {
-		s.handle(&s.batch[i])
-		s.m.bury() // the next message finds what has ended ended
+	for next := 0; next < len(s.batch); {
+		next = s.executeFrom(next)
 	}
 	clear(s.batch) // so that bodies are not kept alive
 	s.batch = s.batch[:0]
-	s.gauge.done()
+	return nil
+}
+
+// executeFrom does what was read from next on, until there is more to be answered than a client should
+// have unread, and sends the answers. It returns where to go on.
+func (s *session) executeFrom(next int) int {
+	s.m.lock()
+	for ok := true; ok && next < len(s.batch); next++ {
+		s.handle(&s.batch[next])
+		s.m.bury() // the next message finds what has ended ended
+		ok = len(s.out) <= s.m.limits.Unread
+	}
+	if next == len(s.batch) {
+		s.gauge.done()
+	}
 	sends := s.m.collect()
 	stops := s.stops
 	wait := s.overdue()
@@ -163,7 +175,7 @@ func (s *session) execute() error {
 	if stops {
 		s.m.shutOnce.Do(func() { close(s.m.shutdown) })
 	}
-	return nil
+	return next
 }
 
 // end lets go of everything that the session has.
@@ -185,7 +197,7 @@ func (s *session) end() {
 		m.mayEnd(o)
 	}
 	clear(s.leases)
-	s.signalDrained()
+	s.dropOut() // what the store still holds is for nobody
 	m.unlock()
 	s.part()
 	s.conn.Close()

@@ -424,6 +424,23 @@ func TestManagerSlowReader(t *testing.T) {
 	})()
 }
 
+// A client that asks for many large answers at once, and reads them all, is not one that does not read.
+func TestManagerLargeAnswers(t *testing.T) {
+	checkLeaks(t)
+	_, path := newTestManager(t, ManagerOptions{Limits: ManagerLimits{Unread: 1 << 20, Frame: 1 << 20}})
+	a := dialManager(t, path)
+	id := a.create("value", nil, make([]byte, 512<<10))
+	var calls []uint64
+	for range 2 * maxBatch {
+		calls = append(calls, a.start(id, "get", nil, none))
+	}
+	for _, call := range calls {
+		v, err := a.answer(call)
+		want(t, err, nil)
+		want(t, len(v.([]byte)), 512<<10)
+	}
+}
+
 // deadlineSoon is for a write that must come to stand.
 func deadlineSoon() time.Time { return time.Now().Add(time.Second) }
 

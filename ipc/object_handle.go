@@ -49,6 +49,9 @@ func (c *call) deposit(params proto.Raw, fds []int) error {
 	if old := c.m.names[o.name]; o.name != "" && old != nil {
 		return faultf(proto.KindExists, "the name %q is that of a %s", o.name, old.kind)
 	}
+	if len(c.s.leases) >= c.m.limits.Objects {
+		return c.tooManyObjects()
+	}
 	d, err := newDeposited(ps[0], fds)
 	if err != nil {
 		return err
