@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/seed-185a7250/multiproc/proto"
 )
@@ -97,7 +98,13 @@ func (c *call) storeAll(rs []proto.Raw) ([]value, error) {
 	return vs, nil
 }
 
-func (c *call) limits() proto.Limits { return proto.Limits{Frame: c.m.limits.Frame} }
+// limits are those of the manager; what is in the store was within some once.
+func (c *call) limits() proto.Limits {
+	if c.s == nil {
+		return proto.Limits{Frame: math.MaxInt32}
+	}
+	return proto.Limits{Frame: c.m.limits.Frame}
+}
 
 func (c *call) memory() *account {
 	if c.s == nil {

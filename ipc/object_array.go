@@ -52,7 +52,7 @@ func newArray(c *call) (thing, error) {
 // allocate makes room for n elements, which are 0.
 func (a *managedArray) allocate(c *call, n int) error {
 	bytes := mulCapped(n, a.code.size)
-	if bytes > c.m.limits.Memory-valueBytes {
+	if bytes > c.m.limits.Memory-valueBytes && c.s != nil {
 		return faultf(proto.KindTooLarge, "%d elements have more than the %d bytes that a connection may store", n, c.m.limits.Memory)
 	}
 	if err := c.affords(bytes + valueBytes); err != nil {

@@ -178,7 +178,7 @@ func (l *managedList) imul(c *call) {
 		return
 	}
 	bytes := mulCapped(l.bytes(value.cost), n-1)
-	if bytes > c.m.limits.Memory {
+	if bytes > c.m.limits.Memory && c.s != nil {
 		c.failf(proto.KindTooLarge, "the list %d times is more than the %d bytes that a connection may store", n, c.m.limits.Memory)
 		return
 	}
@@ -239,9 +239,9 @@ func (l *managedList) move(c *call) {
 		return
 	}
 	v := l.take(from)
+	c.m.record(c.obj, "delete", []proto.Raw{proto.AppendInt(nil, int64(from))})
 	to.add(at, v)
 	o.touched++
-	c.m.record(c.obj, "delete", []proto.Raw{proto.AppendInt(nil, int64(from))})
 	c.m.record(o, "insert", []proto.Raw{proto.AppendInt(nil, int64(at)), v.raw})
 	if l != to {
 		l.wake()

@@ -47,7 +47,7 @@ func TestPersistContainers(t *testing.T) {
 		for _, name := range []any{"dict", "list", "namespace", "array", other, inner.ID} {
 			s += a.must(proto.MethodDescribe, name, none).(map[string]any)["text"].(string) + "\n"
 		}
-		return s + fmt.Sprint(a.call("dict", "version"), a.call("dict", "get_version", "b"), a.call("dict", "scan", 0, 1).([]any)[0])
+		return s + fmt.Sprint(a.call("dict", "version"), a.call("dict", "get_version", "b"))
 	}
 	for round := range 3 {
 		before := look()
@@ -79,4 +79,73 @@ func TestPersistContainers(t *testing.T) {
 		}
 	}
 	want(t, m.Close(), nil)
+}
+
+// What is in the store comes back though the limits are lower.
+func TestPersistLimits(t *testing.T) {
+	checkLeaks(t)
+	dir := t.TempDir()
+	kept := func(name string) map[string]any { return map[string]any{"name": name, "keep": true} }
+	m, path := newTestManager(t, ManagerOptions{Persist: dir})
+	a := dialManager(t, path)
+	a.must(proto.MethodCreate, "list", []any{ints(1)}, kept("l"))
+	a.must(proto.MethodCreate, "array", []any{"q", 100_000}, kept("a"))
+	a.must(proto.MethodCreate, "value", []any{nil, make([]byte, 200<<10)}, kept("v"))
+	a.call("l", "imul", 10_000)
+	want(t, m.Close(), nil)
+	m, path = newTestManager(t, ManagerOptions{Persist: dir, Limits: ManagerLimits{Memory: 1000, Frame: 100 << 10}})
+	a = dialManager(t, path)
+	want(t, a.call("l", "len"), int64(10_000))
+	want(t, a.call("a", "len"), int64(100_000))
+	a.fails(proto.KindTooLarge, "v", "get")
+}
+
+// A scan goes on over a restart only if the places are the same.
+func TestPersistScan(t *testing.T) {
+	checkLeaks(t)
+	oftenState(t)
+	dir := t.TempDir()
+	m, path := newTestManager(t, ManagerOptions{Persist: dir})
+	a := dialManager(t, path)
+	a.must(proto.MethodCreate, "dict", []any{pairs("a", 1, "b", 2, "c", 3, "d", 4)}, map[string]any{"name": "d", "keep": true})
+	restart := func() {
+		t.Helper()
+		want(t, m.Close(), nil)
+		m, path = newTestManager(t, ManagerOptions{Persist: dir})
+		a = dialManager(t, path)
+	}
+	a.call("d", "set", "a", 0)
+	first := a.call("d", "scan", 0, 2).([]any)
+	restart()
+	want(t, len(a.call("d", "scan", first[1], 2, first[0]).([]any)[2].([]any)), 2)
+	a.call("d", "delete", "a")
+	a.call("d", "set", "b", make([]byte, 1000)) // so that there is a state
+	first = a.call("d", "scan", 0, 2).([]any)
+	restart()
+	a.fails(proto.KindChanged, "d", "scan", first[1], 2, first[0])
+}
+
+// oftenState has the state of an object kept after few operations, until the test ends.
+func oftenState(t *testing.T) {
+	was := stateAfter
+	stateAfter = 0
+	t.Cleanup(func() { stateAfter = was })
+}
+
+// A move within one list is two changes of it: a state between them must not have both.
+func TestPersistMove(t *testing.T) {
+	checkLeaks(t)
+	oftenState(t)
+	dir := t.TempDir()
+	m, path := newTestManager(t, ManagerOptions{Persist: dir})
+	a := dialManager(t, path)
+	a.must(proto.MethodCreate, "list", []any{ints(1, 2, 3)}, map[string]any{"name": "l", "keep": true})
+	for range 10 {
+		a.call("l", "move", "l", 0)
+		before := a.call("l", "copy")
+		want(t, m.Close(), nil)
+		m, path = newTestManager(t, ManagerOptions{Persist: dir})
+		a = dialManager(t, path)
+		want(t, a.call("l", "copy"), before)
+	}
 }

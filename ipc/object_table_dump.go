@@ -8,7 +8,8 @@ import (
 )
 
 // dump and restore are for a journal. The state of a table is an array: version, forgotten,
-// shape, and for each entry in order its key, value and version. Removals are forgotten.
+// shape, and for each entry in order its key, value and version. Removals are forgotten. The shape
+// is another one if there are holes, which do not come back: a scan must not go on behind them.
 func (t *table) dump(b []byte) []byte {
 	b = proto.AppendArrayHeader(b, 3+3*t.n)
 	b = proto.AppendUint(b, t.version)
@@ -17,7 +18,11 @@ func (t *table) dump(b []byte) []byte {
 		forgotten = max(forgotten, e.version)
 	}
 	b = proto.AppendUint(b, forgotten)
-	b = proto.AppendUint(b, t.shape)
+	shape := t.shape
+	if len(t.order) > t.n {
+		shape++
+	}
+	b = proto.AppendUint(b, shape)
 	for e := range t.each {
 		b = append(append(b, e.key.raw...), e.value.raw...)
 		b = proto.AppendUint(b, e.version)
