@@ -24,6 +24,19 @@
 //	connection.wait                 Wait; Done makes a sentinel of a channel
 //	reduction, DupFd                any object in a message; File for an *os.File
 //
+// Objects of a manager ([Manager], [Connect]) are for processes that have no memory in common, on other
+// machines, in other languages: PROTOCOL.md of package proto has all of it. Every method of one is a call of
+// about the time of two wake-ups; a thousand times what the same in memory takes.
+//
+//	managers.BaseManager            Manager; supervisor.StartManager; Connect
+//	Manager().dict(), list()        NewDict, NewList
+//	Namespace(), Value(), Array()   NewNamespace, NewManagedValue, NewManagedArray
+//	Lock(), RLock()                 NewManagedLock, NewManagedRLock
+//	Semaphore(), Event()            NewManagedSemaphore, NewManagedEvent
+//	Condition(), Barrier()          NewManagedCondition, NewManagedBarrier
+//	Queue(), JoinableQueue()        NewManagedQueue
+//	Pool()                          OpenManagedPool
+//
 // # Guarantees
 //
 // A process that dies, at whatever instruction, holds nothing afterwards: the next
