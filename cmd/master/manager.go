@@ -55,7 +55,7 @@ func openManager(o ManagerOptions, stderr io.Writer) (*ipc.Manager, []door, erro
 		return nil, nil, err
 	}
 	m, err := ipc.NewManager(ipc.ManagerOptions{
-		Key: key, Limits: o.Limits, RefuseShutdown: o.RefuseShutdown,
+		Key: key, Limits: o.Limits, Persist: o.Persist, RefuseShutdown: o.RefuseShutdown,
 		Logger: hclog.New(&hclog.LoggerOptions{Name: "manager", Level: o.LogLevel, Output: stderr, DisableTime: true}),
 	})
 	if err != nil {

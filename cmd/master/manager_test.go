@@ -162,6 +162,35 @@ func TestManagerTakesPlace(t *testing.T) {
 	third.exits(exitOK)
 }
 
+// What a manager keeps in a directory is there again after a kill, but for what nobody refers to any more.
+func TestManagerPersists(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"manager", "-listen", filepath.Join(dir, "m.sock"), "-persist", filepath.Join(dir, "store")}
+	first := start(t, setup{}, args...)
+	first.prints("listening", 1)
+	c := talkTo(t, args[2])
+	c.ask(proto.MethodCreate, "value", []any{nil, 7}, map[string]any{"name": "kept", "keep": true})
+	c.ask(proto.MethodCreate, "value", []any{nil, 7}, map[string]any{"name": "dropped"})
+	c.ask(proto.MethodCall, "kept", "add", []any{1}, map[string]any{})
+	first.kill()
+	again := start(t, setup{}, args...)
+	again.prints("listening", 1)
+	c = talkTo(t, args[2])
+	if got := c.ask(proto.MethodCall, "kept", "get", []any{}, map[string]any{}); got != int64(8) {
+		t.Errorf("got %v, want 8", got)
+	}
+	if all := c.ask(proto.MethodList, map[string]any{}).([]any); len(all) != 1 {
+		t.Errorf("these came back: %v", all)
+	}
+	other := start(t, setup{}, "manager", "-listen", filepath.Join(dir, "n.sock"), "-persist", filepath.Join(dir, "store"))
+	other.exits(exitUsage)
+	if !strings.Contains(other.stderr.String(), "does another manager have it?") {
+		t.Errorf("a second manager with the same store: %s", other.output())
+	}
+	again.signal(syscall.SIGTERM)
+	again.exits(exitOK)
+}
+
 func TestManagerRefusesOpenDirectory(t *testing.T) {
 	p := start(t, setup{}, "manager", "-listen", filepath.Join(t.TempDir(), "m.sock"), "-listen", "/tmp/m.sock")
 	p.exits(exitUsage)

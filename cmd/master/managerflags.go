@@ -19,6 +19,7 @@ import (
 type ManagerOptions struct {
 	Listen         []string // addresses, at least one
 	Limits         ipc.ManagerLimits
+	Persist        string // a directory; empty: nothing is kept
 	RefuseShutdown bool
 	Access         Access
 	LogLevel       hclog.Level
@@ -30,7 +31,7 @@ var managerUsage = `master manager serves dicts, lists, locks, queues … that a
     master manager -listen /run/user/1000/app/manager.sock
 
 It prints "listening on ADDRESS" for each address when clients can connect, and serves until it is told to end: by SIGINT, SIGTERM
-or SIGHUP, or by a client. Then its objects are gone. proto/PROTOCOL.md says how clients talk to it.
+or SIGHUP, or by a client. Then its objects are gone, unless they persist. proto/PROTOCOL.md says how clients talk to it.
 
 Flags:
     -listen PATH        a Unix socket; other users cannot connect. It must lie in a directory (or below one) that only you may enter,
@@ -40,6 +41,8 @@ Flags:
 ` + accessUsage + `    -limit NAME=NUMBER  a limit of each connection: frame (bytes, default 67174400), pending (calls that wait, 16384), objects (65536),
                         memory (bytes of stored values, 1073741824), unread (bytes of answers, 67108864); or of the manager:
                         connections (4096). NUMBER may end with K, M or G. May be given several times
+    -persist DIR        a directory, made if it is missing, in which what is kept outlives the manager, however that ends: every change
+                        that a client was told of is there when a manager is started with it again. One manager at a time has it
     -refuse-shutdown    clients may not end it
     -log-level LEVEL    trace, debug, info, warn, error or off, written to standard error; default warn
     -h                  print this
@@ -62,6 +65,7 @@ func newManagerFlags(o *ManagerOptions, level *string) *flagReader {
 	r.add("limit", "NAME=NUMBER", func(s string) error { return o.setLimit(s) })
 	r.add("log-level", "a level", func(s string) error { *level = s; return nil })
 	o.Access.declare(r)
+	r.add("persist", "DIR", func(s string) error { o.Persist = s; return nil })
 	r.set.BoolVar(&o.RefuseShutdown, "refuse-shutdown", false, "")
 	return r
 }
