@@ -41,7 +41,9 @@ type ManagerLimits struct {
 	Objects     int // objects on which it has leases; default 65,536
 	Memory      int // bytes of values that it stored and that are still there; default 1 GiB
 	Unread      int // bytes of answers that it has not read; default 64 MiB
+	Descriptors int // that it deposited and that are still there; default 1,024
 	Connections int // of the manager, all together; default 4,096
+	Total       int // bytes of values, of all connections together; default a quarter of the machine's memory
 }
 
 func (l ManagerLimits) filled() ManagerLimits {
@@ -55,7 +57,11 @@ func (l ManagerLimits) filled() ManagerLimits {
 	set(&l.Objects, 64<<10)
 	set(&l.Memory, 1<<30)
 	set(&l.Unread, 64<<20)
+	set(&l.Descriptors, 1<<10)
 	set(&l.Connections, 4<<10)
+	if l.Total <= 0 {
+		l.Total = machineMemory() / 4
+	}
 	return l
 }
 
@@ -89,7 +95,10 @@ type Manager struct {
 
 	journal *journal // nil: nothing is kept
 
+	mostDescriptors int // that may be deposited
+
 	frames     *frameStock
+	unread     unreadCount
 	complainer complainer
 
 	ending   chan struct{}  // closed by Close
@@ -111,6 +120,8 @@ type managerStats struct {
 	waiting int
 	leases  int
 	bytes   int
+
+	descriptors int // deposited
 }
 
 // NewManager makes a Manager, without objects if none persist. It does nothing before Serve. A
@@ -139,6 +150,7 @@ func NewManager(o ManagerOptions) (*Manager, error) {
 	}
 	m.complainer.log = m.log
 	m.frames = newFrameStock(m.limits.Frame)
+	m.unread.most = max(allUnread, 2*(2*m.limits.Unread+m.limits.Frame))
 	m.share()
 	if o.Persist != "" {
 		m.mu.Lock() // what it finds may be suspect, and be looked at

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	linked "container/list"
+	"math"
 
 	"golang.org/x/sys/unix"
 
@@ -80,7 +81,7 @@ func (m *Manager) clients() int { return len(m.sessions) - m.strangers.Len() }
 // share bounds what takes descriptors by what this process may have, so that none are missing
 // for other things: a client may have three (by TLS).
 func (m *Manager) share() {
-	m.strangers.most = maxStrangers
+	m.strangers.most, m.mostDescriptors = maxStrangers, math.MaxInt
 	var most unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &most) != nil {
 		return
@@ -91,4 +92,5 @@ func (m *Manager) share() {
 		m.limits.Connections = max(n, 1)
 	}
 	m.strangers.most = int(min(uint64(maxStrangers), max(most.Cur/24, 8)))
+	m.mostDescriptors = int(min(most.Cur/8, 1<<30))
 }

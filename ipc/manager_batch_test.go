@@ -56,7 +56,7 @@ func TestManagerMemory(t *testing.T) {
 		}
 		n++
 	}
-	want(t, n, int64(100<<10/65))
+	want(t, n, int64((100<<10-objectBytes)/65))
 	want(t, a.call(l, "len"), n)
 	want(t, b.call(l, "append", 1), nil) // each connection for itself
 	a.fails(proto.KindTooLarge, l, "imul", 3)

@@ -76,7 +76,7 @@ func (c *call) finish(b []byte) {
 
 // most is how many bytes the body of the answer may have; in a batch, how many all answers up
 // to this one. The calls behind it must have room to fail.
-func (c *call) most() int { return c.m.limits.Frame - c.after*leastAnswer }
+func (c *call) most() int { return min(c.m.limits.Frame, c.m.unread.left()) - c.after*leastAnswer }
 
 // leastAnswer is enough for the answer of a failed call in a batch, without words.
 const leastAnswer = 32

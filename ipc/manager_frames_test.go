@@ -76,11 +76,12 @@ func TestManagerLargeFrames(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	m.frames.mu.Lock()
-	defer m.frames.mu.Unlock()
-	if f := m.frames; f.free != 1<<20 || len(f.has) > 0 || len(f.waiting) > 0 || f.beyond != nil {
-		t.Errorf("left: %d bytes, %d frames, %d wait", f.free, len(f.has), len(f.waiting))
-	}
+	eventually(t, "all of the stock is back", func() bool {
+		m.frames.mu.Lock()
+		defer m.frames.mu.Unlock()
+		f := m.frames
+		return f.free == 1<<20 && len(f.has) == 0 && len(f.waiting) == 0 && f.beyond == nil
+	})
 }
 
 // A manager that ends does not wait for frames that wait for others.

@@ -100,7 +100,7 @@ const program = "multiproc/go 1.0"
 func (l ManagerLimits) told() map[string]uint64 {
 	return map[string]uint64{
 		"frame": uint64(l.Frame), "pending": uint64(l.Pending), "objects": uint64(l.Objects),
-		"memory": uint64(l.Memory), "unread": uint64(l.Unread),
+		"memory": uint64(l.Memory), "unread": uint64(l.Unread), "descriptors": uint64(l.Descriptors),
 	}
 }
 

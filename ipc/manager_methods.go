@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed-185a7250/multiproc/proto"
 )
@@ -104,6 +105,9 @@ func (c *call) run(v proto.Call, args []proto.Raw) {
 	o.thing.call(c)
 }
 
+// maxBatchTime is how long the calls of a batch may keep all others waiting.
+const maxBatchTime = time.Second
+
 // doBatch executes calls one after another, with nothing between them.
 func (c *call) doBatch(params []proto.Raw) error {
 	calls, err := proto.ParseOperations(params[0])
@@ -126,9 +130,13 @@ func (c *call) doBatch(params []proto.Raw) error {
 	answers := proto.AppendArrayHeader(c.s.answers[:0], calls.Len())
 	one := *c
 	one.batch = &answers
+	begin := time.Now()
 	for calls.Len() > 0 {
 		one.lent, one.wait, one.owner, one.after = one.lent[:0], 0, owner, calls.Len()
-		if v, args, err := calls.Next(one.space[:0]); err != nil {
+		v, args, err := calls.Next(one.space[:0])
+		if time.Since(begin) > maxBatchTime {
+			one.failf(proto.KindTooMany, "the batch takes more than %v", maxBatchTime)
+		} else if err != nil {
 			one.fail(err)
 		} else {
 			one.run(v, args)

@@ -18,6 +18,7 @@ type object struct {
 	stored  int // references in values
 	kept    bool
 	waiting int // calls that wait on it
+	by      *account
 	dying   bool
 	ended   bool
 
@@ -54,13 +55,16 @@ func (m *Manager) create(c *call, kind, name string) (*object, error) {
 	if mk == nil {
 		return nil, faultf(proto.KindUnknownKind, "no kind of object is called %q", kind)
 	}
+	if err := c.affords(objectBytes); err != nil {
+		return nil, err
+	}
 	o := &object{kind: kind, name: name}
 	c.obj = o
 	var err error
 	if o.thing, err = mk(c); err != nil {
 		return nil, err
 	}
-	m.enter(o)
+	c.enter(o)
 	if m.journal != nil && o.args == nil {
 		o.args = appendRaws(nil, c.args)
 	}
@@ -74,6 +78,17 @@ func (m *Manager) keep(o *object, on bool) {
 	if m.journal != nil && o.args != nil {
 		m.journal.header(o)
 	}
+}
+
+// objectBytes is what an object counts besides its values.
+const objectBytes = 512
+
+// enter gives an object its id. It counts for who made it.
+func (c *call) enter(o *object) {
+	if o.by = c.memory(); o.by != nil {
+		o.by.bytes += objectBytes
+	}
+	c.m.enter(o)
 }
 
 // enter gives an object its id.
@@ -161,6 +176,9 @@ func (m *Manager) bury() {
 		delete(m.objects, o.id)
 		if o.name != "" {
 			delete(m.names, o.name)
+		}
+		if o.by != nil {
+			o.by.bytes -= objectBytes
 		}
 		o.thing.drop(m)
 		if m.journal != nil && o.args != nil {

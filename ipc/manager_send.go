@@ -3,6 +3,7 @@ package ipc
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Answers are written by whoever made them, when the Manager's mutex is free again, and only
@@ -23,6 +24,10 @@ func (s *session) touch() {
 		s.dirty = true
 		s.m.dirty = append(s.m.dirty, s)
 	}
+	if s.m.unread.add(len(s.out) - s.counted) {
+		s.m.expelDeaf()
+	}
+	s.counted = len(s.out)
 	if len(s.out) > 2*s.m.limits.Unread+s.m.limits.Frame {
 		s.cause = fmt.Errorf("it has not read %d bytes of answers", len(s.out))
 		s.conn.hangUp()
@@ -34,6 +39,8 @@ func (s *session) dropOut() {
 	for _, f := range s.files {
 		CloseFDs(f.fds)
 	}
+	s.m.unread.add(-s.counted)
+	s.counted = 0
 	s.out, s.files, s.ready, s.mark = nil, nil, 0, 0
 	s.signalDrained()
 }
@@ -65,6 +72,8 @@ func (s *session) swap() {
 	spare = append(spare, s.out[n:]...)
 	s.wbuf, s.out, s.ready, s.mark = s.out[:n], spare, 0, max(s.mark-n, 0)
 	s.w = s.wbuf
+	s.counted -= n
+	s.moved.Store(time.Now().UnixNano())
 	first := 0
 	for first < len(s.files) && s.files[first].at < n {
 		first++
@@ -150,6 +159,8 @@ func (s *session) sendBytes(n int, wait bool) bool {
 // sent drops the first n bytes of w.
 func (s *session) sent(n int) {
 	s.w = s.w[n:]
+	s.m.unread.add(-n)
+	s.moved.Store(time.Now().UnixNano())
 	for i := range s.wfiles {
 		s.wfiles[i].at -= n
 		s.wfiles[i].end -= n
@@ -162,6 +173,7 @@ func (s *session) fail() {
 	for _, f := range s.wfiles {
 		CloseFDs(f.fds)
 	}
+	s.m.unread.add(-len(s.w))
 	s.w, s.wfiles = nil, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-185a7250/multiproc/proto"
 )
@@ -44,6 +45,8 @@ type session struct {
 	files []outFile
 	dirty bool
 
+	counted int          // bytes of out that count as unread
+	moved   atomic.Int64 // when some of w was sent last, or w was taken; in Unix nanoseconds
 	sending atomic.Int32 // who sends: see claimSend
 	wbuf    []byte       // what is being sent; of who claimed it
 	w       []byte       // the rest of it
@@ -52,9 +55,10 @@ type session struct {
 	drained chan struct{} // closed then
 }
 
-// An account counts the bytes of the values that a session has stored. It outlives the
-// session, as they do.
-type account struct{ bytes int }
+// An account counts what a session has left with the manager: the bytes of the values that it
+// stored, of the objects that it made, and of its calls that wait; and descriptors. It outlives
+// the session, as they do.
+type account struct{ bytes, descriptors int }
 
 // An outFile is a frame with descriptors among the answers: they go with its first byte, at
 // offset at.
@@ -67,8 +71,12 @@ type outFile struct {
 // A leaver gives back what a session held when that ends.
 type leaver interface{ leave(s *session) }
 
-// maxBatch bounds how many messages are executed before others get their turn.
-const maxBatch = 64
+// A session executes no more messages than maxBatch, and begins none after maxTurn, before others
+// get their turn.
+const (
+	maxBatch = 64
+	maxTurn  = 2 * time.Millisecond
+)
 
 // maxOps bounds how many names of operations a session remembers.
 const maxOps = 256
@@ -142,14 +150,15 @@ func (s *session) execute() error {
 	return nil
 }
 
-// executeFrom does what was read from next on, until there is more to be answered than a client should
-// have unread, and sends the answers. It returns where to go on.
+// executeFrom does what was read from next on, as much as one turn allows, and until there is more
+// to be answered than a client should have unread, and sends the answers. It returns where to go on.
 func (s *session) executeFrom(next int) int {
 	s.m.lock()
+	begin := time.Now()
 	for ok := true; ok && next < len(s.batch); next++ {
 		s.handle(&s.batch[next])
 		s.m.bury() // the next message finds what has ended ended
-		ok = len(s.out) <= s.m.limits.Unread
+		ok = len(s.out) <= s.m.limits.Unread && (next+1 == len(s.batch) || time.Since(begin) < maxTurn)
 	}
 	if next == len(s.batch) {
 		s.gauge.done()

@@ -67,7 +67,13 @@ func (m *Manager) charge(v value) {
 // affords tells whether the connection may store so many bytes more.
 func (c *call) affords(bytes int) error {
 	by := c.memory()
-	if by == nil || bytes <= c.m.limits.Memory-by.bytes {
+	if by == nil {
+		return nil
+	}
+	if total := c.m.stats.bytes; bytes > c.m.limits.Total-total {
+		return faultf(proto.KindTooMany, "all values have %d bytes, the most is %d", total, c.m.limits.Total)
+	}
+	if bytes <= c.m.limits.Memory-by.bytes {
 		return nil
 	}
 	return faultf(proto.KindTooMany, "the values that this connection stored have %d bytes, the most is %d", by.bytes, c.m.limits.Memory)

@@ -1,7 +1,6 @@
 package ipc
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/seed-185a7250/multiproc/proto"
@@ -15,6 +14,7 @@ type parked struct {
 	prev, next *parked
 	on         func(p *parked, why reason) // what leaving for a reason means; see park
 	timer      *time.Timer
+	cost       int  // bytes that count for the session
 	gone       bool // answered, or given up
 	bound      bool // neither time nor cancel takes it out of its line
 	calledOff  bool // a cancel came while it was bound
@@ -24,6 +24,9 @@ type parked struct {
 	value value
 	more  any
 }
+
+// parkedBytes is what a call that waits counts besides the arguments that it came with.
+const parkedBytes = 512
 
 // A reason is why a call does not wait any longer.
 type reason int
@@ -58,14 +61,7 @@ type line struct {
 // once, and p is nil.
 func (c *call) park(l *line, on func(p *parked, why reason)) (p *parked) {
 	p = &parked{call: *c, on: on}
-	p.lent = nil
-	p.args = make([]proto.Raw, len(c.args))
-	for i, r := range c.args {
-		if len(r) <= inPlace { // it may lie in the buffer of the Conn, see readInPlace
-			r = bytes.Clone(r)
-		}
-		p.args[i] = r
-	}
+	p.lent, p.args, p.space = nil, nil, [4]proto.Raw{} // they would keep the frame
 	if c.wait <= 0 || c.batch != nil {
 		p.gone = true
 		p.tell(overTime)
@@ -76,6 +72,15 @@ func (c *call) park(l *line, on func(p *parked, why reason)) (p *parked) {
 		c.failf(proto.KindTooMany, "%d calls wait already", len(s.waiting))
 		return nil
 	}
+	p.cost = parkedBytes
+	for _, arg := range c.args {
+		p.cost += len(arg)
+	}
+	if err := c.affords(p.cost); err != nil {
+		c.fail(err)
+		return nil
+	}
+	s.memory.bytes += p.cost
 	s.waiting[c.id] = p
 	c.m.stats.waiting++
 	c.obj.waiting++
@@ -108,6 +113,8 @@ func (p *parked) take() {
 	delete(p.s.waiting, p.id)
 	p.m.stats.waiting--
 	p.obj.waiting--
+	p.s.memory.bytes -= p.cost
+	p.cost = 0
 }
 
 // again puts a call that has left its line into another, for what it must have before it is

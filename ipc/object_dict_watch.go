@@ -173,7 +173,7 @@ func (d *managedDict) parkWait(c *call, w *dictWait) {
 		d.left(c.m, w)
 		return
 	}
-	p.more, p.args = w, nil
+	p.more = w
 }
 
 // discard lets go of what is stored.
@@ -331,7 +331,7 @@ func (d *managedDict) parkWatch(c *call, w *dictWatch) {
 		w.discard(c.m)
 		return
 	}
-	p.more, p.args = w, nil
+	p.more = w
 }
 
 // watchHead is the most that stands before the changes in the answer of watch, and changeHead

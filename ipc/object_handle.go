@@ -14,6 +14,7 @@ import (
 type deposited struct {
 	handle proto.Handle
 	fds    []int
+	by     *account
 }
 
 // deposit executes a message that came with descriptors. No other method takes any.
@@ -52,13 +53,37 @@ func (c *call) deposit(params proto.Raw, fds []int) error {
 	if len(c.s.leases) >= c.m.limits.Objects {
 		return c.tooManyObjects()
 	}
+	if err := c.holds(len(fds), len(ps[0])); err != nil {
+		return err
+	}
 	d, err := newDeposited(ps[0], fds)
 	if err != nil {
 		return err
 	}
+	d.charge(c.m, c.memory(), 1)
 	made := &object{kind: "handle", name: o.name, thing: d, kept: o.keep}
-	c.m.enter(made)
+	c.enter(made)
 	return c.leased(made, true)
+}
+
+// holds tells whether so many more descriptors may be held, with a meta of so many bytes.
+func (c *call) holds(fds, meta int) error {
+	by, most := c.memory(), c.m.limits.Descriptors
+	if by.descriptors+fds > most {
+		return faultf(proto.KindTooMany, "the connection has deposited %d descriptors, the most is %d", by.descriptors, most)
+	}
+	if c.m.stats.descriptors+fds > c.m.mostDescriptors {
+		return faultf(proto.KindTooMany, "the manager holds %d descriptors, and has no place for %d more", c.m.stats.descriptors, fds)
+	}
+	return c.affords(objectBytes + meta)
+}
+
+// charge counts what d has, once more or less, for who deposited it.
+func (d *deposited) charge(m *Manager, by *account, times int) {
+	d.by = by
+	by.descriptors += times * len(d.fds)
+	by.bytes += times * len(d.handle.Meta)
+	m.stats.descriptors += times * len(d.fds)
 }
 
 func newDeposited(r proto.Raw, fds []int) (*deposited, error) {
@@ -133,4 +158,7 @@ func (d *deposited) text(b []byte, max int) []byte {
 	return fmt.Appendf(b, "<handle of kind %d, %d descriptors>", d.handle.Kind, len(d.fds))
 }
 
-func (d *deposited) drop(*Manager) { CloseFDs(d.fds) }
+func (d *deposited) drop(m *Manager) {
+	d.charge(m, d.by, -1)
+	CloseFDs(d.fds)
+}

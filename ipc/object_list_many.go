@@ -304,7 +304,7 @@ func (l *managedList) wait(c *call) {
 		c.replyInt(len(l.items))
 	default:
 		if p := c.park(&l.waiters, nil); p != nil {
-			p.n, p.more, p.args = n, b, nil
+			p.n, p.more = n, b
 		}
 	}
 }

@@ -40,13 +40,13 @@ func (q *managedQueue) offer(c *call, o *offer) {
 		q.answerPut(c, o, err)
 		return
 	}
+	c.args = nil // o has copies, which count already
 	p := c.park(&q.putters, func(p *parked, why reason) { q.quitPut(p, o, why) })
 	if p == nil {
 		o.drop(c.m) // answered already
 		return
 	}
 	p.more = o
-	p.args = nil // o has copies; let go of the frame
 }
 
 // feed puts of o what has room, gives to who waits for it, and goes on while that makes room. It
