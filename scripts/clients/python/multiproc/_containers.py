@@ -51,22 +51,23 @@ class DictProxy(BaseProxy):
         return self._call("len")
 
     def __iter__(self):
-        for key, _ in self._scan():
-            yield key
+        return (key for key, _ in self._scan())
 
     def __reversed__(self):
         return reversed(self._call("keys"))
 
     def _scan(self):
-        """All entries; RuntimeError once a key was added or removed by anybody. The first one comes alone, so that a loop which changes
-        the dict is told at once; then twice as many each time."""
-        shape, at, count = None, 0, 1
+        """All entries; RuntimeError once a key was added or removed by anybody since this call. The first one comes alone, so that a
+        loop which changes the dict is told at once; then twice as many each time."""
+        return self._scan_on(self._call("scan", 0, 1)[0])
+
+    def _scan_on(self, shape):
+        at, count = 0, 1
         while at is not None:
-            shape, at, pairs = self._call("scan", at, count, *([] if shape is None else [shape]))
+            shape, at, pairs = self._call("scan", at, count, shape)
             yield from pairs
             count = min(2 * count, 1024)
-        if shape is not None:
-            self._call("scan", 0, 1, shape)  # has it changed since the last entry?
+        self._call("scan", 0, 1, shape)  # has it changed since the last entry?
 
     def get(self, key, default=None):
         try:
@@ -196,8 +197,7 @@ class _Values(collections.abc.ValuesView):
         return f"dict_values({self._mapping._call('values')})"
 
     def __iter__(self):
-        for _, value in self._mapping._scan():
-            yield value
+        return (value for _, value in self._mapping._scan())
 
     def __contains__(self, value):
         return value in self._mapping._call("values")
@@ -211,8 +211,7 @@ class _Items(collections.abc.ItemsView):
         return f"dict_items({list(map(tuple, self._mapping._call('items')))})"
 
     def __iter__(self):
-        for key, value in self._mapping._scan():
-            yield key, value
+        return map(tuple, self._mapping._scan())
 
     def __reversed__(self):
         return reversed([tuple(pair) for pair in self._mapping._call("items")])

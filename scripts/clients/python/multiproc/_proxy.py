@@ -51,14 +51,14 @@ class BaseProxy:
         connection = self._client.connection()
         if self._lease is not connection:
             connection = self._client.renew(self)
-        return connection.call("call", [self._id, op, args_of(args), self._options(timeout)], undo=undo)
+        return connection.call("call", [self._id, op, list(args), self._options(timeout)], undo=undo)
 
     def call_async(self, op, *args, timeout=None):
         """Begins an operation of PROTOCOL.md; result() of what it returns waits for the answer. Many may be under way at once."""
         connection = self._client.connection()
         if self._lease is not connection:
             connection = self._client.renew(self)
-        return connection.start("call", [self._id, op, args_of(args), self._options(timeout)])
+        return connection.start("call", [self._id, op, list(args), self._options(timeout)])
 
     def _callmethod(self, methodname, args=(), kwds={}):
         """As in multiprocessing: calls a method by its Python name."""
@@ -99,7 +99,7 @@ class BaseProxy:
         return hash((self._instance, self._id))
 
     def __repr__(self):
-        return f"<{type(self).__name__} object, typeid {self._kind!r} at {builtin_id(self):#x}>"
+        return f"<{type(self).__name__} object, typeid {_TYPEIDS.get(self._kind, self._kind)!r} at {builtin_id(self):#x}>"
 
     def __str__(self):
         try:
@@ -132,8 +132,12 @@ class BaseProxy:
 builtin_id = id
 
 
-def args_of(args):
-    return list(args)
+# The names of the methods that make them, which repr shows as in multiprocessing.
+_TYPEIDS = {
+    "namespace": "Namespace", "value": "Value", "array": "Array", "lock": "Lock", "rlock": "RLock", "semaphore": "Semaphore",
+    "bounded_semaphore": "BoundedSemaphore", "condition": "Condition", "event": "Event", "barrier": "Barrier", "queue": "Queue",
+    "joinable_queue": "JoinableQueue", "simple_queue": "SimpleQueue", "lifo_queue": "LifoQueue", "priority_queue": "PriorityQueue", "pool": "Pool",
+}  # fmt: skip
 
 
 def rebuild(address, instance, id, kind, key, extras):

@@ -115,7 +115,7 @@ class TestConnection(ManagerTest):
 
     def test_text(self):
         value = self.m.Value("i", 1)
-        self.assertRegex(repr(value), r"<ValueProxy object, typeid 'value' at 0x[0-9a-f]+>")
+        self.assertRegex(repr(value), r"<ValueProxy object, typeid 'Value' at 0x[0-9a-f]+>")
         self.assertEqual((value._callmethod("get"), value._getvalue(), value._callmethod("__str__")), (1, 1, "Value('i', 1)"))
         self.assertIn("refcount=1", self.m._debug_info())
         self.assertEqual(self.m._number_of_objects(), 1)

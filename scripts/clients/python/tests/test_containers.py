@@ -275,6 +275,13 @@ class TestDict(ManagerTest):
             with self.assertRaises(RuntimeError):
                 for _ in d:
                     change()
+        for content, change in (({1: 1}, d.clear), ({}, lambda: d.update(a=1))):
+            d.clear()
+            d.update(content)
+            iterator = iter(d)
+            change()
+            self.assertRaises(RuntimeError, next, iterator)
+        d.clear()
         d.update((i, i) for i in range(300))
         for at in (0, 1, 2, 100, 298, 299):
             with self.assertRaises(RuntimeError):
