@@ -134,11 +134,13 @@ func TestPythonClient(t *testing.T) {
 	if err != nil || len(files) < 5 {
 		t.Fatalf("found %v (%v); expected the tests of the Python client", files, err)
 	}
+	cert, key := selfSigned(t)
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".py")
 		t.Run(strings.TrimPrefix(name, "test_"), func(t *testing.T) {
 			p := start(t, setup{program: "python3", dir: pythonPath(t), env: []string{
-				"MULTIPROC_MASTER=" + builtProgram(t, "master"), "PYTHONDONTWRITEBYTECODE=1",
+				"MULTIPROC_MASTER=" + builtProgram(t, "master"), "MULTIPROC_TEST_CERTIFICATE=" + cert + ":" + key,
+				"PYTHONDONTWRITEBYTECODE=1",
 			}}, "-X", "faulthandler", "-m", "unittest", "tests."+name)
 			p.exits(exitOK)
 			t.Log(p.output())

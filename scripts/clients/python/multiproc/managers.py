@@ -8,7 +8,7 @@ import tempfile
 import weakref
 
 from ._client import Client
-from ._errors import ManagerGone
+from ._errors import Denied, ManagerGone
 from ._proxy import BaseProxy
 from ._queues import PoolProxy
 from ._values import Handle
@@ -48,8 +48,8 @@ class SyncManager:
         self._client.connect()
 
     def start(self, *args):
-        """Starts a manager of its own: master manager -listen PATH, and these arguments. The program is the argument master of this
-        manager, or $MULTIPROC_MASTER, or "master" in PATH."""
+        """Starts a manager of its own: master manager -listen ADDRESS, and these arguments ("-persist", "DIR"). The program is the argument
+        master of this manager, or $MULTIPROC_MASTER, or "master" in PATH. With an authkey, of 16 bytes or more, clients must have it."""
         if self._process is not None:
             raise RuntimeError("the manager is started already")
         program = self._master or os.environ.get("MULTIPROC_MASTER") or "master"
@@ -57,11 +57,12 @@ class SyncManager:
             self._folder = tempfile.mkdtemp(prefix="multiproc-")
             self._client.address = os.path.join(self._folder, "manager")
         try:
-            # A session of its own: Ctrl-C is for the program, which ends the manager when it has cleaned up.
-            self._process = subprocess.Popen(
-                [program, "manager", "-listen", self.address, *args],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True,
-            )  # fmt: skip
+            with _key_pipe(self._client.authkey) as fds:
+                # A session of its own: Ctrl-C is for the program, which ends the manager when it has cleaned up.
+                self._process = subprocess.Popen(
+                    [program, "manager", "-listen", _text(self.address), *(f"-key-fd={fd}" for fd in fds), *args],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, pass_fds=fds,
+                )  # fmt: skip
             self._finalizer = weakref.finalize(self, _end, self._process, os.getpid())
             self._wait_until_it_listens()
             self._client.connect()
@@ -81,7 +82,7 @@ class SyncManager:
     def shutdown(self):
         """Ends the manager if it was started here; again: nothing. Elsewhere it only ends the connection."""
         if self._process is not None:
-            with contextlib.suppress(ManagerGone):
+            with contextlib.suppress(ManagerGone, Denied):  # over TCP a signal has to do
                 self._request("shutdown", {})
         self._client.close()
         self._end_process()
@@ -240,6 +241,25 @@ class SyncManager:
 
     def _debug_info(self):
         return "\n".join(f"  {d['id']}: refcount={d['refs']}\n    {d['text']}" for d in self.objects())
+
+
+def _text(address):
+    return address if isinstance(address, str) else "tcp:%s:%d" % address
+
+
+@contextlib.contextmanager
+def _key_pipe(key):
+    """The descriptors from which a manager that is started reads its key: it is in no file and on no command line."""
+    if key is None:
+        yield ()
+        return
+    fd, end = os.pipe()
+    try:
+        with open(end, "wb") as file:
+            file.write(key)
+        yield (fd,)
+    finally:
+        os.close(fd)
 
 
 def _end(process, pid):

@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -284,6 +285,66 @@ def child_of_pickle(value, events):
 
 def add_one(value):
     return value.add(1)
+
+
+class TestAccess(unittest.TestCase):
+    def test_key(self):
+        key, own = os.urandom(32), multiprocessing.current_process().authkey
+        for address in (None, ("127.0.0.1", 0), "tcp:127.0.0.1:0"):
+            with multiproc.SyncManager(address, key) as m:
+                value = m.Value("i", 1)
+                self.assertEqual(multiproc.Manager(m.address, key).attach(value.id).value, 1)
+                for wrong in (b"", key[:-1], key + b"x", os.urandom(32), None):
+                    with self.assertRaises(multiproc.AuthenticationError):
+                        multiproc.Manager(m.address, wrong)
+                multiprocessing.current_process().authkey = key
+                again = pickle.loads(pickle.dumps(value))
+                self.assertEqual(again.value, 1)
+                self.assertEqual(multiproc.Manager(m.address).attach(value.id).value, 1)
+                multiprocessing.current_process().authkey = own
+
+    def test_manager_without_the_key(self):
+        """One that takes every client, but cannot prove that it knows the key, is not believed."""
+        from multiproc._msgpack import pack, unpack
+
+        for says, error in (({"auth": "hmac-sha256", "nonce": bytes(32)}, multiproc.AuthenticationError), ({}, multiproc.AuthenticationError), ({"auth": "plain"}, multiproc.AuthenticationError)):
+            with socket.create_server(("127.0.0.1", 0)) as door:
+
+                def serve():
+                    with door.accept()[0] as peer:
+                        for answer in ([1, dict(says, instance=1)], [bytes(32)]):
+                            data = peer.recv(1 << 16)
+                            if data:
+                                body = pack([1, unpack(data[8:], levels=136)[1], None, answer])
+                                peer.sendall(len(body).to_bytes(4, "big") + bytes(4) + body)
+
+                thread = threading.Thread(target=serve)
+                thread.start()
+                self.assertRaises(error, multiproc.Manager, door.getsockname(), b"a key of 16 bytes")
+                thread.join()
+
+    @unittest.skipUnless(os.environ.get("MULTIPROC_TEST_CERTIFICATE"), "no certificate: the Go test makes one")
+    def test_tls(self):
+        certificate, key = os.environ["MULTIPROC_TEST_CERTIFICATE"].split(":")
+        context = ssl.create_default_context(cafile=certificate)
+        context.load_cert_chain(certificate, key)
+        m = multiproc.SyncManager("tcp:127.0.0.1:0", context=context)
+        m.start("-tls-cert", certificate, "-tls-key", key, "-tls-ca", certificate)
+        with m:
+            big, value = b"x" * (8 << 20), m.Value("i", 0)
+            threads = [threading.Thread(target=lambda: [value.add(1) for _ in range(200)]) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            l = m.list([big])
+            self.assertEqual(l[0], big)
+            for thread in threads:
+                thread.join()
+            self.assertEqual(value.value, 800)
+            self.assertRaises(TypeError, pickle.dumps, value)
+            stranger = ssl.create_default_context(cafile=certificate)
+            for context in (stranger, None):  # without a certificate; without TLS
+                with self.assertRaises((ConnectionError, OSError)):
+                    multiproc.Manager(m.address, b"a key of 16 bytes", context=context)
 
 
 class TestEnds(unittest.TestCase):
