@@ -14,14 +14,18 @@ import (
 type Lookout struct {
 	vain  int // looks in vain since the last that was not
 	skip  int // how many to leave out yet
-	until time.Time
+	found int // looks that were not in vain, since it was last put aside
+	rest  time.Duration
+	until time.Time // looks are left out; for rest, when it was last put aside
 }
 
 const (
-	lookFor   = 50 * time.Microsecond
-	putAside  = 150 * time.Microsecond // between two looks: others have had the processor
-	quietTime = 100 * time.Millisecond
-	mostVain  = 7 // up to 2^7 are left out
+	lookFor    = 50 * time.Microsecond
+	asideAfter = 150 * time.Microsecond // between two looks: others have had the processor
+	leastRest  = 2 * time.Millisecond   // after the first time; each time soon after doubles it
+	mostRest   = 200 * time.Millisecond
+	calm       = 200 // looks that are not in vain, and the times before are forgotten
+	mostVain   = 3   // up to 2^3 are left out
 )
 
 // Look calls over until it says so, or fails, or it has taken too long.
@@ -38,11 +42,12 @@ func (p *Lookout) Look(over func() (bool, error)) (bool, error) {
 		ok, err := over()
 		now := time.Now()
 		switch {
-		case now.Sub(last) > putAside:
-			p.until = now.Add(quietTime)
+		case now.Sub(last) > asideAfter:
+			p.putAside(now)
 			return ok, err
 		case ok || err != nil:
 			p.vain = 0
+			p.found++
 			return ok, err
 		case now.Sub(begin) > lookFor:
 			p.vain = min(p.vain+1, mostVain)
@@ -52,4 +57,14 @@ func (p *Lookout) Look(over func() (bool, error)) (bool, error) {
 		last = now
 		runtime.Gosched() // who could end the wait may need this very thread
 	}
+}
+
+// putAside notes that others have had the processor. Once in a while that happens to everybody.
+func (p *Lookout) putAside(now time.Time) {
+	if p.found > calm {
+		p.rest = 0
+	}
+	p.rest = min(max(2*p.rest, leastRest), mostRest)
+	p.found = 0
+	p.until = now.Add(p.rest)
 }

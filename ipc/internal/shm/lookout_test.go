@@ -51,7 +51,7 @@ func TestLookoutPutAside(t *testing.T) {
 	}
 	var p Lookout
 	aside := func() (bool, error) {
-		for begin := time.Now(); time.Since(begin) <= putAside; {
+		for begin := time.Now(); time.Since(begin) <= asideAfter; {
 		}
 		return true, nil
 	}
