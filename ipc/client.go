@@ -87,6 +87,7 @@ func ConnectFile(ctx context.Context, f *os.File, o ConnectOptions) (*Client, er
 func (c *Client) use(l *link) {
 	c.link.Store(l)
 	clients.add(l.instance, c)
+	runtime.AddCleanup(c, func(l *link) { l.fail(ErrClosed) }, l) // nobody may ever close it
 }
 
 // dial makes a connection and says hello.

@@ -95,7 +95,18 @@ func (q *query) args(args []any) {
 
 // put appends an argument. v must not go anywhere from here, or it would have to lie on the heap.
 func put[T any](q *query, v *T) {
-	b, err := appendValue(q.out, v, q.l)
+	if b, ok := appendQuick(q.out, v); ok {
+		q.out = b
+		return
+	}
+	q.putSlow(*v)
+}
+
+// putSlow is put for what may hold proxies: they are kept until the manager has answered, or their leases could be given back before it
+// has their references.
+func (q *query) putSlow(v any) {
+	q.keep = append(q.keep, v)
+	b, err := appendSlow(q.out, v, q.l)
 	if err != nil {
 		q.bad = err
 		return

@@ -27,7 +27,7 @@ func (l *link) greet(ctx context.Context, key []byte) error {
 	if g.Version < proto.MinVersion || g.Version > proto.MaxVersion {
 		return fmt.Errorf("%w: the manager has chosen %d", proto.ErrVersion, g.Version)
 	}
-	l.instance = g.Instance
+	l.instance, l.most = g.Instance, g.Limits["frame"]
 	switch {
 	case g.Auth == "" && len(key) > 0:
 		return fmt.Errorf("%w: the manager does not ask for the key, and so need not have it", ErrDenied)

@@ -24,6 +24,8 @@ type link struct {
 	address  string // for errors
 	instance uint64
 	limits   proto.Limits
+	most     uint64 // bytes of a frame that the manager takes
+	older    uint64 // ids of answers to somebody who had the connection before
 	patience time.Duration
 	ids      atomic.Uint64
 

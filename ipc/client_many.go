@@ -93,6 +93,7 @@ type Batch struct {
 	c     *Client
 	calls []byte // encoded, one behind the other
 	n     int
+	keep  []any // arguments: the proxies in them must live until the manager has their references
 	bad   error
 }
 
@@ -102,6 +103,7 @@ func (c *Client) Batch() *Batch { return &Batch{c: c} }
 // Add appends a call. An argument that cannot be encoded is an error of Do.
 func (b *Batch) Add(object Target, op string, args ...any) {
 	b.calls = proto.AppendArrayHeader(proto.AppendOperationHead(b.calls, object, op), len(args))
+	b.keep = append(b.keep, args...)
 	for i := range args {
 		var err error
 		if b.calls, err = appendValue(b.calls, &args[i], b.c.link.Load()); err != nil && b.bad == nil {
@@ -115,7 +117,10 @@ func (b *Batch) Add(object Target, op string, args ...any) {
 func (b *Batch) Len() int { return b.n }
 
 // Reset takes all calls out.
-func (b *Batch) Reset() { b.calls, b.n, b.bad = b.calls[:0], 0, nil }
+func (b *Batch) Reset() {
+	clear(b.keep)
+	b.calls, b.n, b.keep, b.bad = b.calls[:0], 0, b.keep[:0], nil
+}
 
 // Do sends the batch, and waits for the answers until ctx ends. The error is that of the whole; those of single calls are in the
 // Results. For the leases of references in them see [Client.Release].

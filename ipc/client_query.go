@@ -16,6 +16,7 @@ type query struct {
 	object uint64 // that it is about, if of is set
 	id     uint64
 	out    []byte // the frame, header included
+	keep   []any  // arguments that may hold proxies
 	bad    error  // why it cannot be sent
 
 	// The answer, valid once done is set.
@@ -67,6 +68,9 @@ func (q *query) seal(descriptors int) error {
 	head := proto.Header{Length: len(q.out) - proto.HeaderSize, Descriptors: descriptors}
 	if err := checkFrame(head, q.l.limits); err != nil {
 		return fmt.Errorf("ipc: call: %w", err)
+	}
+	if most := q.l.most; most > 0 && uint64(head.Length) > most {
+		return fmt.Errorf("ipc: call: %w: frame: %d > %d bytes, which the manager takes", proto.ErrTooLarge, head.Length, most)
 	}
 	binary.BigEndian.PutUint32(q.out, uint32(head.Length))
 	q.out[4] = byte(descriptors)

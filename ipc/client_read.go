@@ -46,7 +46,7 @@ func (l *link) hand(m proto.Message, fds []int, large []byte) error {
 	q := l.pending[m.ID]
 	if q == nil {
 		CloseFDs(fds)
-		if l.err != nil {
+		if l.err != nil || m.ID <= l.older {
 			return l.err
 		}
 		return fmt.Errorf("%w: it answers request %d, which nobody made", proto.ErrProtocol, m.ID)

@@ -6,14 +6,22 @@ import (
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
-// appendValue appends the encoding of *v, which goes to the manager of l. v must not go anywhere from here, or it would have to lie
-// on the heap.
-func appendValue[T any](b []byte, v *T, l *link) ([]byte, error) {
+// appendQuick appends the encoding of *v if that needs no reflection. v must not go anywhere from here, or it would have to lie on the
+// heap.
+func appendQuick[T any](b []byte, v *T) ([]byte, bool) {
 	if s, ok := any(v).(*string); ok {
-		return proto.AppendString(b, *s), nil
+		return proto.AppendString(b, *s), true
 	}
 	if head, body, ok := encodeQuick(b, v); ok {
-		return append(head, body...), nil
+		return append(head, body...), true
+	}
+	return b, false
+}
+
+// appendValue appends the encoding of v, which goes to the manager of l. The proxies in it must be kept until the manager has it.
+func appendValue(b []byte, v *any, l *link) ([]byte, error) {
+	if b, ok := appendQuick(b, v); ok {
+		return b, nil
 	}
 	return appendSlow(b, *v, l)
 }

@@ -71,6 +71,7 @@ func (c *Client) createProxy(ctx context.Context, o ManagedOptions, kind string,
 		}
 	}
 	a, err := l.create(ctx, kind, b, o)
+	runtime.KeepAlive(args)
 	if err != nil {
 		return Proxy{}, fmt.Errorf("ipc: new %s: %w", kind, err)
 	}
@@ -229,6 +230,7 @@ func adopt(conn net.Conn, r proto.Ref) (*Client, error) {
 	l := newLink(w, r.Address, c.o)
 	l.instance = r.Instance
 	l.ids.Store(handedIDs)
+	l.older = handedIDs
 	c.use(l)
 	return c, nil
 }

@@ -242,3 +242,83 @@ func TestProxyKeptByCall(t *testing.T) {
 		t.Errorf("the wait: %v", err)
 	}
 }
+
+// The proxies in the arguments of a call are kept until it is answered.
+func TestProxyKeptByArgument(t *testing.T) {
+	checkLeaks(t)
+	_, path := newTestManager(t, ManagerOptions{})
+	c, ctx := connect(t, path, ConnectOptions{}), within(t)
+	d := make1[*Dict[string, *List[int]]](t)(NewDict[string, *List[int]](ctx, c, ManagedOptions{}))
+	b := c.Batch()
+	q, err := d.begin(ctx, "set", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := "k"
+	put(q, &key)
+	fill := func(use func(l *List[int])) *lease {
+		l := make1[*List[int]](t)(NewList(ctx, c, ManagedOptions{}, 1))
+		use(l)
+		return l.p.bound.Load()
+	}
+	argument := fill(func(l *List[int]) { put(q, &l) })
+	inBatch := fill(func(l *List[int]) { b.Add(Numbered(d.ID()), "set", "b", l) })
+	forgotten := fill(func(*List[int]) {})
+	for end := time.Now().Add(deadline); !forgotten.given.Load(); runtime.GC() {
+		if time.Now().After(end) {
+			t.Fatal("nothing is collected")
+		}
+	}
+	if argument.given.Load() || inBatch.given.Load() {
+		t.Error("the lease of an argument was given back before the call")
+	}
+	wantErr(t, "set", q.call(ctx, 0), nil)
+	q.free()
+	rs, err := b.Do(ctx)
+	wantErr(t, "batch", err, nil)
+	wantErr(t, "set in a batch", rs.Err(0), nil)
+	b.Reset()
+	for _, key := range []string{"k", "b"} {
+		l := make1[*List[int]](t)(d.Get(ctx, key))
+		givesList(t, key, 1)(l.Copy(ctx))
+	}
+}
+
+// A client that is forgotten is closed.
+func TestClientForgotten(t *testing.T) {
+	checkLeaks(t)
+	_, path := newTestManager(t, ManagerOptions{})
+	c, ctx := connect(t, path, ConnectOptions{}), within(t)
+	func() {
+		other, err := Connect(ctx, path, ConnectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, "ping", other.Ping(ctx), nil)
+	}()
+	for end := time.Now().Add(deadline); ; runtime.GC() {
+		s, err := c.Stats(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Connections == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d connections", s.Connections)
+		}
+	}
+}
+
+// A frame that the manager would not take is not sent: that would be the end of the connection.
+func TestClientLimit(t *testing.T) {
+	checkLeaks(t)
+	_, path := newTestManager(t, ManagerOptions{Limits: ManagerLimits{Frame: 1 << 20}})
+	c, ctx := connect(t, path, ConnectOptions{}), within(t)
+	v := make1[*ManagedValue[[]byte]](t)(NewManagedValue(ctx, c, ManagedOptions{}, []byte("small")))
+	wantErr(t, "set", v.Set(ctx, make([]byte, 1<<20)), proto.ErrTooLarge)
+	got, err := v.Get(ctx)
+	if string(got) != "small" || err != nil {
+		t.Errorf("afterwards: %q, %v", got, err)
+	}
+}
