@@ -27,8 +27,8 @@ const (
 // socketEnv tells where the manager is.
 const socketEnv = "MULTIPROC_SOCKET"
 
-// reachTime is how long a manager may take to greet.
-const reachTime = 10 * time.Second
+// reachTime is how long a manager may take to greet, and to answer when the time of a call is over; a variable for the test.
+var reachTime = 10 * time.Second
 
 // An ipcShell is one run of `master ipc`.
 type ipcShell struct {
@@ -77,7 +77,7 @@ func (s *ipcShell) connect() error {
 	}
 	ctx, stop := context.WithTimeout(s.ctx, reachTime)
 	defer stop()
-	s.client, err = ipc.Connect(ctx, o.Socket, ipc.ConnectOptions{Key: key, TLS: config})
+	s.client, err = ipc.Connect(ctx, o.Socket, ipc.ConnectOptions{Key: key, TLS: config, Patience: reachTime / 2})
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return ending{exitNoManager, fmt.Sprintf("the manager at %s has not answered within %v", o.Socket, reachTime)}
@@ -106,9 +106,19 @@ func (s *ipcShell) run() error {
 }
 
 // ask calls an operation of the object that the command is about. The lease on what is in the result ends with the connection.
+//
+// The manager looks after the time; should it not answer at all, the command does not hang either.
 func (s *ipcShell) ask(op string, args proto.Raw) (proto.Payload, error) {
-	p, err := s.client.CallRaw(s.ctx, s.object(), op, args, ipc.CallOptions{Wait: s.call.Wait})
+	ctx, stop := s.ctx, func() {}
+	if wait := s.call.Wait; wait < proto.Forever-reachTime {
+		ctx, stop = context.WithTimeout(s.ctx, wait+reachTime)
+	}
+	defer stop()
+	p, err := s.client.CallRaw(ctx, s.object(), op, args, ipc.CallOptions{Wait: s.call.Wait})
 	ipc.CloseFDs(p.FDs)
+	if err != nil && ctx.Err() != nil && s.ctx.Err() == nil {
+		err = ending{exitNoManager, "the manager does not answer"}
+	}
 	return p, err
 }
 

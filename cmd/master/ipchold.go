@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -70,7 +72,7 @@ func heldEnv(r proto.Raw) []string {
 func (s *ipcShell) runCommand(command, env []string) (int, error) {
 	exit, err := s.signals.run(s.ctx, supervisor.Spec{
 		Path: command[0], Args: command, ShareGroup: true,
-		Env:   append(append(os.Environ(), socketEnv+"="+s.call.Socket), env...),
+		Env:   append(append(os.Environ(), socketEnv+"="+absolute(s.call.Socket)), env...),
 		Stdin: os.Stdin, Stdout: supervisor.Output{Inherit: true}, Stderr: supervisor.Output{Inherit: true},
 	})
 	switch {
@@ -84,6 +86,14 @@ func (s *ipcShell) runCommand(command, env []string) (int, error) {
 		return exitSignalBase + int(exit.Signal), nil
 	}
 	return exit.Status(), nil
+}
+
+// absolute is the address for a command that goes to another directory.
+func absolute(address string) string {
+	if path, err := filepath.Abs(address); err == nil && !strings.HasPrefix(address, tcp) {
+		return path
+	}
+	return address
 }
 
 // A childCopy is a descriptor of the connection that children inherit.

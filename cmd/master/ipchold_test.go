@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed-185a7250/multiproc/ipc"
 )
@@ -268,4 +270,43 @@ func TestIPCManagerGone(t *testing.T) {
 		t.Error(held.output())
 	}
 	ipcProgram(t, address, setup{}, "ping").exits(exitNoManager)
+}
+
+// A manager that does not answer holds nobody up for longer than the time that was said.
+func TestIPCManagerStopped(t *testing.T) {
+	defer func(d time.Duration) { reachTime = d }(reachTime)
+	reachTime = 200 * time.Millisecond
+	address := filepath.Join(t.TempDir(), "m.sock")
+	m := start(t, setup{program: builtProgram(t, "master")}, "manager", "-listen", address)
+	m.prints("listening", 1)
+	r, w := io.Pipe() // a command that is connected already
+	defer w.Close()
+	var out, errs stream
+	put := make(chan int, 1)
+	go func() {
+		put <- ipcMain(t.Context(), strings.Fields("-socket "+address+" queue put -create q - -timeout 1ms"), r, &out, &errs)
+	}()
+	io.WriteString(w, "1\n")
+	io.WriteString(w, "2\n") // is read when the first line has been taken: it is connected
+	m.signal(syscall.SIGSTOP)
+	go func() { // until it stands still, and then until w is closed
+		for err := error(nil); err == nil; {
+			_, err = io.WriteString(w, "3\n")
+		}
+	}()
+	select {
+	case status := <-put:
+		if want := "master: ipc queue put: the manager does not answer"; status != exitNoManager || !strings.HasPrefix(errs.String(), want) {
+			t.Errorf("status %d, stderr %q", status, &errs)
+		}
+	case <-time.After(patience):
+		t.Error("waited for a put to give up")
+	}
+	var none stream
+	if status := ipcMain(t.Context(), []string{"-socket", address, "ping"}, nil, &none, &none); status != exitNoManager {
+		t.Errorf("ping: status %d, %s", status, &none)
+	}
+	m.signal(syscall.SIGCONT)
+	m.signal(syscall.SIGTERM)
+	m.exits(exitOK)
 }

@@ -96,7 +96,8 @@ func (t *endSignals) run(ctx context.Context, spec supervisor.Spec) (supervisor.
 	return p.Join(context.Background())
 }
 
-// fromTerminal tells whether a signal is one that the terminal sends to all of its foreground group, the command included.
+// fromTerminal tells whether a signal is one that the terminal sends to all of its foreground group, the command included. Go does
+// not say who sends a signal, so one that a person there sends with kill(1) to us alone is taken for one of the terminal.
 func fromTerminal(s syscall.Signal) bool {
 	if s != syscall.SIGINT && s != syscall.SIGQUIT {
 		return false

@@ -68,7 +68,7 @@ A list's INDEX may be a slice such as 1:3 or ::2.
 
 Exit status: 0 done, and what was asked is true; 1 no such key, index or name, nothing there, full, closed, the time is over, not
 acquired, or false; 2 bad usage; 3 the manager cannot be reached, or is gone; 4 no such object, or its name is taken; 5 the manager
-refused, or the result could not be written; 126, 127 the command of lock or sem cannot be run, is not found; 128+N ended by signal N.
+refused, or the result could not be written (what queue get has taken is lost then); 126, 127 the command of lock or sem cannot be run, is not found; 128+N ended by signal N.
 `
 
 // printIPCUsage writes what -h shows.

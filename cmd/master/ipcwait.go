@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/seed-185a7250/multiproc/ipc"
 	"github.com/seed-185a7250/multiproc/proto"
 )
 
@@ -153,7 +152,7 @@ func (s *ipcShell) condition() error {
 	if err != nil {
 		return err
 	}
-	p, err := s.client.CallRaw(s.ctx, s.object(), s.call.op.wire(), args, ipc.CallOptions{Wait: s.call.Wait})
+	p, err := s.ask(s.call.op.wire(), args)
 	if e := s.letGo(); err == nil {
 		err = e
 	}
