@@ -136,6 +136,8 @@ func acquire(ctx context.Context, task string, v any) (holding, error) {
 		held, err = l.Lock().Acquire(ctx)
 	case interface{ Lock() *ipc.Lock }: // a value, an array
 		held, err = l.Lock().Acquire(ctx)
+	case *ipc.Proxy:
+		return acquireManaged(ctx, task, l)
 	default:
 		_, err := need[*ipc.Lock](task, "lock", v)
 		return nil, err

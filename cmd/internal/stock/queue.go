@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/seed-185a7250/multiproc/ipc"
@@ -73,18 +74,40 @@ type QueueResult struct {
 // keptItems is how many items a result has.
 const keptItems = 1000
 
-// A someQueue is a queue of a job, joinable or not.
+// A someQueue is a queue of a job, in shared memory or of a manager.
 type someQueue struct {
-	*ipc.Queue[any]
-	joinable *ipc.JoinableQueue[any] // nil if it is not
+	anyQueue
+	joinable joinable // nil if it is not
+}
+
+type anyQueue interface {
+	Put(ctx context.Context, item any) error
+	TryPut(item any) error
+	Get(ctx context.Context) (any, error)
+	TryGet() (any, error)
+	Len() int
+	Name() string
+	Close() error
+	CloseNow() error
+}
+
+type joinable interface {
+	TaskDone() error
+	Join(ctx context.Context) error
+	Unfinished() (int, error)
 }
 
 func queueOf(task string, v any) (someQueue, error) {
 	switch q := v.(type) {
 	case *ipc.Queue[any]:
-		return someQueue{Queue: q}, nil
+		return someQueue{anyQueue: q}, nil
 	case *ipc.JoinableQueue[any]:
 		return someQueue{&q.Queue, q}, nil
+	case *ipc.Proxy:
+		if slices.Contains(managedQueueKinds, q.Kind()) {
+			m := managedQueue{&ipc.ManagedQueue[any]{Proxy: *q}}
+			return someQueue{m, m}, nil
+		}
 	}
 	_, err := need[*ipc.Queue[any]](task, "queue", v)
 	return someQueue{}, err
@@ -320,15 +343,18 @@ func queueClose(ctx context.Context, c call, in CloseArgs, out io.Writer) (Queue
 
 func queueJoin(ctx context.Context, c call, in JoinArgs, out io.Writer) (QueueResult, error) {
 	r := QueueResult{PID: os.Getpid()}
-	q, err := need[*ipc.JoinableQueue[any]]("queue.join", "queue", in.Queue)
+	q, err := queueOf("queue.join", in.Queue)
+	if err == nil && q.joinable == nil {
+		_, err = need[*ipc.JoinableQueue[any]]("queue.join", "queue", in.Queue)
+	}
 	if err != nil {
 		return r, err
 	}
 	if err := after(ctx, "queue.join", in.After); err != nil {
 		return r, err
 	}
-	if err := q.Join(ctx); err != nil {
-		left, _ := q.Unfinished()
+	if err := q.joinable.Join(ctx); err != nil {
+		left, _ := q.joinable.Unfinished()
 		return r, fmt.Errorf("queue.join: %s: %s not finished: %w", q.Name(), itemsText(left), err)
 	}
 	fmt.Fprintln(out, c.line(r.PID, "joined %s: all is done", q.Name()))

@@ -49,6 +49,8 @@ func kindOf(v any) string {
 		return "a joinable_queue"
 	case *ipc.File:
 		return "a file"
+	case *ipc.Proxy:
+		return "a " + v.Kind() + " of the manager"
 	case nil:
 		return "nothing"
 	case string:
