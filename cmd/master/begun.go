@@ -17,6 +17,7 @@ type starter struct {
 	job     *Job
 	objects sharedObjects
 	scratch string
+	manager *jobManager // nil if there is none
 	stdout  io.Writer
 	log     hclog.Logger
 }
@@ -35,7 +36,7 @@ func (s starter) start(ctx context.Context) (*begun, error) {
 	}
 	var ps *processes
 	if err = s.job.CheckTasks(pool.Tasks()); err == nil {
-		if s.withoutTickets() {
+		if err = s.manager.offer(pool); err == nil && s.withoutTickets() {
 			err = pool.Close()
 		}
 		if err == nil {

@@ -17,12 +17,7 @@ import (
 
 // execute runs a job from its first process to the report. The error is for stderr; the status says the rest.
 func execute(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer) (status int, err error) {
-	objects, err := openShared(job)
-	if err != nil {
-		return exitFailed, err
-	}
-	defer objects.close()
-	scratch, err := newScratch(job)
+	scratch, err := newScratch(job, job.managed() && o.Socket == "")
 	if err != nil {
 		return exitFailed, err
 	}
@@ -31,6 +26,16 @@ func execute(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer)
 			status, err = max(status, exitFailed), errors.Join(err, e)
 		}
 	}()
+	manager, err := openJobManager(o, job, scratch)
+	if err != nil {
+		return exitFailed, err
+	}
+	defer manager.close()
+	objects, err := openShared(job, manager)
+	if err != nil {
+		return exitFailed, err
+	}
+	defer objects.close()
 	sink, err := openSink(o.Results)
 	if err != nil {
 		return exitFailed, err
@@ -41,7 +46,7 @@ func execute(ctx context.Context, o Options, job *Job, stdout, stderr io.Writer)
 	begin := time.Now()
 	interrupts := listen(stderr, func() { scratch.remove() })
 	defer interrupts.stop()
-	begun, err := starter{o, job, objects, scratch.path, screen, newLogger(o, stderr)}.start(interrupts.context(ctx))
+	begun, err := starter{o, job, objects, scratch.path, manager, screen, newLogger(o, stderr)}.start(interrupts.context(ctx))
 	if err != nil {
 		sink.close()
 		if _, wrong := errors.AsType[*JobError](err); !wrong && interrupts.seen() {

@@ -23,6 +23,7 @@ type Options struct {
 	Results  string        // file to append results to; "": none
 	LogLevel hclog.Level   //
 	Grace    time.Duration // not negative
+	Socket   string        // where the job's manager listens; "": in the job's own directory, if it needs one
 	Help     bool          // print usage and do nothing
 	Version  bool          // print the version and do nothing
 }
@@ -55,6 +56,7 @@ Flags:
     -worker PROGRAM   another program to run as the worker; default: master itself
     -results FILE     append one line of JSON per finished ticket
     -grace DURATION   how long running tickets have to end when they are told to; default 5s
+    -socket PATH      serve the shared objects and the pool to other programs there (see master ipc -h)
     -log-level LEVEL  trace, debug, info, warn, error or off, written to standard error; default warn
     -version          print the version
     -h                print this
@@ -80,13 +82,15 @@ before the tickets. Daemons are told to end after the last ticket, the others ar
 
 Shared kinds: lock {handoff}, rlock, semaphore and bounded_semaphore {permits, handoff}, event, condition, barrier {parties},
 value {type, value}, array {type, size or values}, memory {size}, queue {size, bytes}, joinable_queue {size, bytes, redeliver},
-file {path}. Types are "int" and "float"; the path "-" is the master's standard output.
+file {path}. Types are "int" and "float"; the path "-" is the master's standard output. In a manager, which commands find by the
+variable MULTIPROC_SOCKET: dict, namespace and list {items}, simple_queue, lifo_queue and priority_queue {size}; and, with "managed": true,
+all the others but memory and file.
 
 Tickets and processes that wait for each other's locks are reported; with "deadlock": "fail" one of them fails, so that the others go on.
 
 Tasks: exec, print, sleep, tickets.buy; lock.exec, semaphore.exec; queue.put, queue.get, queue.exec, queue.close, queue.join; event.set,
 event.clear, event.wait; barrier.wait; condition.wait; value.get, value.set, value.add; array.get, array.set, array.add;
-memory.read, memory.write. scripts/jobs/README.md has their arguments, and jobs to try. Tickets that wait for each other need a
+memory.read, memory.write; dict.set, dict.add, dict.get, list.append, list.get. scripts/jobs/README.md has their arguments, and jobs to try. Tickets that wait for each other need a
 worker each.
 
 Ctrl-C once finishes what runs and starts nothing more; twice tells running tickets to end; three times kills.
@@ -145,6 +149,7 @@ func newFlags(o *Options, level *string) *flagReader {
 	r.add("workers", "a whole number", func(s string) (err error) { o.Workers, err = strconv.Atoi(s); return })
 	r.add("worker", "a program", text(&o.Worker))
 	r.add("results", "a file", text(&o.Results))
+	r.add("socket", "a path", text(&o.Socket))
 	r.add("log-level", "a level", text(level))
 	r.add("grace", wantsDuration, func(s string) (err error) { o.Grace, err = time.ParseDuration(s); return })
 	r.set.BoolVar(&o.Version, "version", false, "")

@@ -34,6 +34,8 @@ type Shared struct {
 	Type      string // of numbers: intType or floatType
 	Numbers   []number
 	Path      string
+	Managed   bool
+	Items     any // of a dict, a namespace or a list, at first
 }
 
 // An Entry is one element of "tickets": a ticket, or as many as its repeat says.

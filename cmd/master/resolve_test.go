@@ -29,7 +29,7 @@ func TestResolve(t *testing.T) {
 func TestScratch(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	job := mustRead(t, `{"tickets": [{"task": "x", "args": {"l": [{"$scratch": "a/b/db.json"}]}}]}`)
-	s, err := newScratch(job)
+	s, err := newScratch(job, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestScratch(t *testing.T) {
 }
 
 func TestNoScratchWhereNoneIsNamed(t *testing.T) {
-	s, err := newScratch(mustRead(t, `{"tickets": []}`))
+	s, err := newScratch(mustRead(t, `{"tickets": []}`), false)
 	if err != nil || s.path != "" || s.remove() != nil {
 		t.Errorf("got %+v, %v", s, err)
 	}

@@ -23,11 +23,12 @@ type scratchDir struct {
 const scratchPrefix = "multiproc-"
 
 // newScratch makes the directory, and in it those that the paths of the job need, so that {"$scratch": "a/db.json"} can be
-// written to at once. A job without scratch paths gets none.
-func newScratch(job *Job) (scratchDir, error) {
+// written to at once. A job without scratch paths gets none, unless it
+// needs one always: for its manager.
+func newScratch(job *Job, always bool) (scratchDir, error) {
 	sweepScratch(os.TempDir(), time.Now())
 	paths := job.scratchPaths()
-	if len(paths) == 0 {
+	if len(paths) == 0 && !always {
 		return scratchDir{}, nil
 	}
 	dir, err := os.MkdirTemp("", scratchPrefix) // 0700 whatever the umask

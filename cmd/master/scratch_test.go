@@ -12,7 +12,7 @@ import (
 func TestSweepScratch(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	job := mustRead(t, `{"tickets": [{"task": "x", "args": {"db": {"$scratch": "a/db.json"}}}]}`)
-	living, err := newScratch(job)
+	living, err := newScratch(job, false)
 	if err != nil {
 		t.Fatal(err)
 	}

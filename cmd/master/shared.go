@@ -14,58 +14,88 @@ import (
 type sharedKind struct {
 	options []field[Shared]
 	check   func(*jobReader, *node, string, *Shared) // what no option can say alone, or nil
-	open    func(Shared) (io.Closer, error)
+	open    func(Shared) (io.Closer, error)          // in shared memory; nil: only a manager has it
+	managed func(Shared) []any                       // what a manager creates it with; nil: none has it
 }
 
 // sharedKinds are all kinds by the name that job files give them. A job's objects are of types that any task can use: numbers
 // are int64 or float64, and a queue takes whatever JSON has.
 var sharedKinds = map[string]sharedKind{
 	"lock": {
-		options: []field[Shared]{handoffField},
+		options: []field[Shared]{handoffField, managedField},
 		open: func(s Shared) (io.Closer, error) {
 			return ipc.NewLock(ipc.LockOptions{Name: s.Name, Handoff: s.Handoff})
 		},
+		managed: lockArgs,
 	},
-	"rlock": {open: func(s Shared) (io.Closer, error) { return ipc.NewRLock(s.Name) }},
+	"rlock": {
+		options: []field[Shared]{managedField},
+		open:    func(s Shared) (io.Closer, error) { return ipc.NewRLock(s.Name) },
+		managed: noArgs,
+	},
 	"semaphore": {
-		options: []field[Shared]{permitsField(0), handoffField},
+		options: []field[Shared]{permitsField(0), handoffField, managedField},
 		open:    func(s Shared) (io.Closer, error) { return newSemaphore(s, false) },
+		managed: semaphoreArgs,
 	},
 	"bounded_semaphore": {
-		options: []field[Shared]{permitsField(1), handoffField},
+		options: []field[Shared]{permitsField(1), handoffField, managedField},
 		open:    func(s Shared) (io.Closer, error) { return newSemaphore(s, true) },
+		managed: semaphoreArgs,
 	},
-	"event":     {open: func(s Shared) (io.Closer, error) { return ipc.NewEvent(s.Name) }},
-	"condition": {open: func(s Shared) (io.Closer, error) { return ipc.NewCondition(s.Name, nil) }},
+	"event": {
+		options: []field[Shared]{managedField},
+		open:    func(s Shared) (io.Closer, error) { return ipc.NewEvent(s.Name) },
+		managed: noArgs,
+	},
+	"condition": {
+		options: []field[Shared]{managedField},
+		open:    func(s Shared) (io.Closer, error) { return ipc.NewCondition(s.Name, nil) },
+		managed: noArgs,
+	},
 	"barrier": {
-		options: []field[Shared]{partiesField},
+		options: []field[Shared]{partiesField, managedField},
 		open:    func(s Shared) (io.Closer, error) { return ipc.NewBarrier(s.Name, s.Parties) },
+		managed: barrierArgs,
 	},
 	"value": {
-		options: []field[Shared]{typeField, valueField},
+		options: []field[Shared]{typeField, valueField, managedField},
 		open:    newValue,
+		managed: valueArgs,
 	},
 	"array": {
-		options: []field[Shared]{typeField, lengthField, valuesField},
+		options: []field[Shared]{typeField, lengthField, valuesField, managedField},
 		check:   checkArray,
 		open:    newArray,
+		managed: arrayArgs,
 	},
 	"memory": {
 		options: []field[Shared]{memoryField},
 		open:    func(s Shared) (io.Closer, error) { return ipc.NewSharedMemory(s.Size) },
 	},
 	"queue": {
-		options: []field[Shared]{itemsField, bytesField},
+		options: []field[Shared]{itemsField, bytesField, managedField},
+		check:   checkQueue,
 		open:    func(s Shared) (io.Closer, error) { return ipc.NewQueue[any](s.queueOptions()) },
+		managed: queueArgs,
 	},
 	"joinable_queue": {
-		options: []field[Shared]{itemsField, bytesField, redeliverField},
+		options: []field[Shared]{itemsField, bytesField, redeliverField, managedField},
+		check:   checkQueue,
 		open:    func(s Shared) (io.Closer, error) { return ipc.NewJoinableQueue[any](s.queueOptions()) },
+		managed: queueArgs,
 	},
 	"file": {
 		options: []field[Shared]{pathField},
 		open:    openFile,
 	},
+
+	"dict":           {options: []field[Shared]{entriesField}, managed: collectionArgs},
+	"list":           {options: []field[Shared]{elementsField}, managed: collectionArgs},
+	"namespace":      {options: []field[Shared]{entriesField}, managed: collectionArgs},
+	"simple_queue":   {options: []field[Shared]{itemsField}, managed: queueArgs},
+	"lifo_queue":     {options: []field[Shared]{itemsField}, managed: queueArgs},
+	"priority_queue": {options: []field[Shared]{itemsField}, managed: queueArgs},
 }
 
 func newSemaphore(s Shared, bounded bool) (io.Closer, error) {
@@ -121,10 +151,11 @@ func openFile(s Shared) (io.Closer, error) {
 // sharedObjects are the objects of a running job by name. They are made before any process starts, and closed when all have ended.
 type sharedObjects map[string]io.Closer
 
-func openShared(job *Job) (sharedObjects, error) {
+// openShared makes the objects of a job. The manager is nil if the job needs none.
+func openShared(job *Job, m *jobManager) (sharedObjects, error) {
 	objects := sharedObjects{}
 	for _, s := range job.Shared {
-		object, err := sharedKinds[s.Kind].open(s)
+		object, err := openOne(s, m)
 		if err != nil {
 			objects.close()
 			return nil, fmt.Errorf("shared %q: %w", s.Name, err)
@@ -132,6 +163,21 @@ func openShared(job *Job) (sharedObjects, error) {
 		objects[s.Name] = object
 	}
 	return objects, nil
+}
+
+func openOne(s Shared, m *jobManager) (io.Closer, error) {
+	if s.managed() {
+		return m.create(s)
+	}
+	object, err := sharedKinds[s.Kind].open(s)
+	if err != nil {
+		return nil, err
+	}
+	if err = m.deposit(s.Name, object); err != nil {
+		closeShared(object)
+		return nil, err
+	}
+	return object, nil
 }
 
 // lookup is what resolve asks.
@@ -142,10 +188,14 @@ func (o sharedObjects) lookup(name string) (any, bool) {
 
 func (o sharedObjects) close() {
 	for _, object := range o {
-		if q, ok := object.(interface{ Detach() error }); ok {
-			q.Detach() // to close a queue is something else
-			continue
-		}
-		object.Close() // the memory is freed with its last user whatever Close says
+		closeShared(object)
 	}
+}
+
+func closeShared(object io.Closer) {
+	if q, ok := object.(interface{ Detach() error }); ok {
+		q.Detach() // to close a queue is something else
+		return
+	}
+	object.Close() // the memory is freed with its last user whatever Close says
 }

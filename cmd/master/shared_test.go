@@ -30,7 +30,7 @@ func TestShippedJobsFitTheirTasks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		objects, err := openShared(job)
+		objects, err := openShared(job, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

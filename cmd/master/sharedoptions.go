@@ -64,6 +64,11 @@ var (
 	}}
 	redeliverField = field[Shared]{"redeliver", "", func(r *jobReader, n *node, s *Shared) { s.Redeliver = r.flag(n, "redeliver") }}
 
+	// Of what a manager keeps.
+	managedField  = field[Shared]{"managed", "", func(r *jobReader, n *node, s *Shared) { s.Managed = r.flag(n, "managed") }}
+	entriesField  = field[Shared]{"items", "", (*jobReader).entries}
+	elementsField = field[Shared]{"items", "", (*jobReader).elements}
+
 	pathField = field[Shared]{"path", `the name of a file, or "-" for the master's standard output`, (*jobReader).path}
 )
 
@@ -141,4 +146,55 @@ func (r *jobReader) path(n *node, s *Shared) {
 		r.src.problem(n.off, `path: found %s; expected the name of a file, or "-" for the master's standard output`, quote(n.text))
 	}
 	s.Path = n.text
+}
+
+// checkQueue: what only a queue in shared memory has.
+func checkQueue(r *jobReader, n *node, what string, s *Shared) {
+	for _, key := range []string{"bytes", "redeliver"} {
+		if v := n.find(key); v != nil && s.Managed {
+			r.src.problem(v.off, `%s: %s has "managed": true; expected one of the two at most`, key, what)
+		}
+	}
+}
+
+// entries reads what is in a dict or a namespace at first, elements what is in a list.
+func (r *jobReader) entries(n *node, s *Shared) {
+	if r.object(n, "items") {
+		s.Items = r.plainTree(n, "items")
+	}
+}
+
+func (r *jobReader) elements(n *node, s *Shared) {
+	if n.kind != arrayNode {
+		r.wrong(n, "items", "a list")
+		return
+	}
+	s.Items = r.plainTree(n, "items")
+}
+
+// plainTree is tree without references: objects are made before they could refer to each other.
+func (r *jobReader) plainTree(n *node, what string) any {
+	if ref := firstReference(n); ref != nil {
+		r.src.problem(ref.off, "%s: found %s; expected plain values", what, quote(ref.key))
+		return nil
+	}
+	return r.tree(n)
+}
+
+// firstReference returns the first map with a single key that begins with "$".
+func firstReference(n *node) *member {
+	if len(n.members) == 1 && strings.HasPrefix(n.members[0].key, "$") {
+		return &n.members[0]
+	}
+	for _, m := range n.members {
+		if ref := firstReference(m.value); ref != nil {
+			return ref
+		}
+	}
+	for _, item := range n.items {
+		if ref := firstReference(item); ref != nil {
+			return ref
+		}
+	}
+	return nil
 }

@@ -22,7 +22,7 @@ func TestUnknownTask(t *testing.T) {
 	for _, args := range [][]string{nil, {"-worker", builtProgram(t, "worker")}} {
 		p := start(t, setup{stdin: job}, append([]string{"-workers", "2", "-job", "-"}, args...)...)
 		p.exits(exitUsage)
-		const tasks = `"array.add", "array.get", "array.set", "barrier.wait", "condition.wait", "event.clear", "event.set", "event.wait", "exec", "lock.exec", "memory.read", "memory.write", "print", "queue.close", "queue.exec", "queue.get", "queue.join", "queue.put", "semaphore.exec", "sleep", "tickets.buy", "value.add", "value.get" or "value.set"`
+		const tasks = `"array.add", "array.get", "array.set", "barrier.wait", "condition.wait", "dict.add", "dict.get", "dict.set", "event.clear", "event.set", "event.wait", "exec", "list.append", "list.get", "lock.exec", "memory.read", "memory.write", "print", "queue.close", "queue.exec", "queue.get", "queue.join", "queue.put" or one of 6 more`
 		want := `<stdin>:3:11: unknown task "slep"; expected ` + tasks + `; did you mean "sleep"?
 <stdin>:4:11: unknown task "knit"; expected ` + tasks + "\n"
 		if got := p.stderr.String(); got != want || p.stdout.String() != "" {

@@ -37,6 +37,12 @@ func init() {
 	register("queue.exec", showing(queueExec))
 	register("queue.close", queueClose)
 	register("queue.join", queueJoin)
+
+	register("dict.set", dictSet)
+	register("dict.add", dictAdd)
+	register("dict.get", dictGet)
+	register("list.append", listAppend)
+	register("list.get", listGet)
 }
 
 // register makes a task of f, which prints what a person wants to read to out.
