@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed-185a7250/multiproc/ipc"
+	"github.com/seed-185a7250/multiproc/supervisor"
 )
 
 // pythonPath is a file of the Python client. Without a Python there is nothing to test, and that is said where it is seen.
@@ -145,5 +151,37 @@ func TestPythonClient(t *testing.T) {
 			p.exits(exitOK)
 			t.Log(p.output())
 		})
+	}
+}
+
+// A program in Python submits tickets to a pool whose workers are in Python, and shares objects with them.
+func TestPythonPool(t *testing.T) {
+	dir, path := pythonPath(t), filepath.Join(t.TempDir(), "manager")
+	t.Setenv("MULTIPROC_SOCKET", path) // the workers inherit it
+	pool, err := supervisor.NewPool(t.Context(), supervisor.PoolOptions{
+		Workers: 2, Program: pythonPath(t, "tests", "worker.py"), Stdout: io.Discard, StartTimeout: patience,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ipc.NewManager(ipc.ManagerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := ipc.ListenPrivate(path, ipc.ConnOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.Offer(m); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- m.Serve(context.Background(), l) }()
+
+	p := start(t, setup{program: "python3", dir: dir, env: []string{"PYTHONDONTWRITEBYTECODE=1"}}, "-m", "unittest", "tests.pool")
+	p.exits(exitOK)
+
+	if err := errors.Join(pool.Close(), l.Close(), m.Close(), <-served); err != nil {
+		t.Error(err)
 	}
 }

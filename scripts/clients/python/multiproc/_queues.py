@@ -1,7 +1,6 @@
 """Queue and its kin, and the pool of a master."""
 import itertools
 import multiprocessing
-import queue
 import threading
 
 from ._client import proxy_for
@@ -150,18 +149,32 @@ class AsyncResult:
     def __init__(self, pool, ticket):
         self._pool, self.ticket = pool, ticket
         self._lock, self._value, self._error, self._known = threading.Lock(), None, None, False
+        self._overdue = None  # the last fault that said that the time is over
 
     def _fetch(self, timeout):
         with self._lock:
             if self._known:
                 return
             try:
-                self._value = self._pool._call("result", self.ticket, timeout=timeout)
-            except queue.Empty:
-                raise ResultTimeout(f"ticket {self.ticket} has no result within {timeout} s") from None
+                self._value = self._ask(timeout)
+            except ResultTimeout:
+                raise
             except Exception as e:
                 self._error = e
             self._known = True
+
+    def _ask(self, timeout):
+        """The result. A fault "timeout" is the call's, or the task's own: then the ticket is forgotten, which the next call tells."""
+        for limit in (timeout, 0):
+            try:
+                return self._pool._call("result", self.ticket, timeout=limit)
+            except TimeoutError as e:
+                if limit is None:
+                    raise
+                self._overdue = e
+            except KeyError:
+                raise self._overdue or RuntimeError(f"ticket {self.ticket} is not one of this connection") from None
+        raise ResultTimeout(f"ticket {self.ticket} has no result within {timeout} s")
 
     def wait(self, timeout=None):
         try:

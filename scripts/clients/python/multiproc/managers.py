@@ -8,10 +8,10 @@ import tempfile
 import weakref
 
 from ._client import Client
-from ._errors import Denied, ManagerGone
+from ._errors import Denied, Gone, ManagerGone
 from ._proxy import BaseProxy
 from ._queues import PoolProxy
-from ._values import Handle
+from ._values import Handle, Reference
 
 START_TIMEOUT = 10  # seconds in which a manager that was started must listen
 
@@ -129,8 +129,12 @@ class SyncManager:
         return self._client.proxy(id, about["kind"], connection)
 
     def attach(self, name):
-        """The object of this name (or id)."""
+        """The object of this name, this id, or of a Reference that came on another way (a task's argument)."""
         connection = self._client.connection()
+        if isinstance(name, Reference):
+            if name.instance != connection.instance:
+                raise Gone(f"{name} is of another manager than {self.address}")
+            name = name.id
         id, about = connection.call("attach", [name, {}])
         return self._client.proxy(id, about["kind"], connection)
 

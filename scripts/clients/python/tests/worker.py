@@ -6,6 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import multiproc
 from multiproc.worker import Cancelled, current, main, task
 
 
@@ -18,7 +19,7 @@ def echo(args):
 def nap(args):
     print(f"{current().ticket} naps in pid {os.getpid()}")
     time.sleep(args["seconds"])
-    return current().attempt
+    return args["seconds"]
 
 
 @task("fail")
@@ -70,6 +71,19 @@ def swallow(args):
             time.sleep(300)
         except Exception:
             pass
+
+
+@task("buy")
+def buy(args):
+    """A task that takes part: it uses the objects of the job's manager."""
+    with multiproc.Manager(os.environ["MULTIPROC_SOCKET"]) as m:
+        stock, lock = m.attach(args["stock"]), m.attach("lock")
+        with lock:
+            left = stock.value
+            if left > 0:
+                time.sleep(0.001)
+                stock.value = left - 1
+        return left > 0
 
 
 if __name__ == "__main__":
