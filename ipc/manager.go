@@ -101,7 +101,6 @@ type Manager struct {
 	unread     unreadCount
 	complainer complainer
 
-	ending   chan struct{}  // closed by Close
 	serving  sync.WaitGroup // goroutines that serve a connection or accept some
 	shutdown chan struct{}  // closed by the method shutdown
 	closing  chan struct{}  // closed by Close
@@ -141,7 +140,6 @@ func NewManager(o ManagerOptions) (*Manager, error) {
 		objects:  map[uint64]*object{},
 		names:    map[string]*object{},
 		sessions: map[*session]struct{}{},
-		ending:   make(chan struct{}),
 		shutdown: make(chan struct{}),
 		closing:  make(chan struct{}),
 	}

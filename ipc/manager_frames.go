@@ -59,7 +59,7 @@ func (f *frameStock) take(s *session, n int) (*largeFrame, error) {
 		select {
 		case <-l.given:
 			return l, nil
-		case <-s.m.ending:
+		case <-s.m.closing:
 			f.give(l)
 			return nil, ErrClosed
 		case <-time.After(lookAgain):

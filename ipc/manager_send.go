@@ -24,10 +24,11 @@ func (s *session) touch() {
 		s.dirty = true
 		s.m.dirty = append(s.m.dirty, s)
 	}
-	if s.m.unread.add(len(s.out) - s.counted) {
-		s.m.expelDeaf()
-	}
+	more := len(s.out) - s.counted
 	s.counted = len(s.out)
+	if s.m.unread.add(more) {
+		s.m.expelDeaf() // which may be s
+	}
 	if len(s.out) > 2*s.m.limits.Unread+s.m.limits.Frame {
 		s.cause = fmt.Errorf("it has not read %d bytes of answers", len(s.out))
 		s.conn.hangUp()
@@ -46,7 +47,8 @@ func (s *session) dropOut() {
 }
 
 // claimSend makes the caller the one who sends what is in out, unless somebody is sending: who
-// does is told that there is more. The mutex is held.
+// does is told that there is more. The mutex is held. Close waits for who sends, also where that is
+// a goroutine it does not know: a timer's, or one of the pool.
 func (s *session) claimSend() bool {
 	if s.ready == 0 {
 		return false
@@ -54,6 +56,7 @@ func (s *session) claimSend() bool {
 	if s.sending.CompareAndSwap(sendBusy, sendMore) || s.sending.Load() == sendMore {
 		return false
 	}
+	s.m.serving.Add(1) // who has ended has nothing ready: so its reader is counted still
 	s.sending.Store(sendBusy)
 	s.swap()
 	return true
@@ -94,11 +97,12 @@ const maxSpare = 256 << 10
 func (s *session) send(wait bool) {
 	for {
 		if !s.sendNow(wait) {
-			s.m.serving.Go(func() { s.send(true) })
+			go s.send(true)
 			return
 		}
 		if s.sending.CompareAndSwap(sendBusy, sendIdle) {
 			s.idle()
+			s.m.serving.Done()
 			return
 		}
 		s.m.mu.Lock()
