@@ -211,6 +211,34 @@ func TestIPCInterrupted(t *testing.T) {
 	p.exits(exitInterrupted)
 }
 
+// A signal ends a queue get -all too that never has to wait.
+func TestIPCGetAllInterrupted(t *testing.T) {
+	address := startManager(t)
+	c := dialManager(t, address)
+	if _, err := c.Create(t.Context(), "queue", nil, ipc.ManagedOptions{Name: "q", Keep: true}); err != nil {
+		t.Fatal(err)
+	}
+	items := make([]string, 50_000)
+	for i := range items {
+		items[i] = strings.Repeat("x", 100) // together far more than a pipe takes
+	}
+	if _, err := c.Call(t.Context(), ipc.Named("q"), "put_many", items); err != nil {
+		t.Fatal(err)
+	}
+	s, r, w := piped(t, func(c *exec.Cmd, f *os.File) { c.Stdout = f })
+	p := ipcProgram(t, address, s, "queue", "get", "q", "-all")
+	w.Close()
+	if _, err := io.ReadFull(r, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGINT)
+	n, err := io.Copy(io.Discard, r)
+	p.exits(exitInterrupted)
+	if left, e := ipc.Ask[int](t.Context(), c, ipc.Named("q"), "len"); left == 0 || err != nil || e != nil {
+		t.Errorf("%d items are left, %v, %v; read %d bytes, %v", left, err, e, n, err)
+	}
+}
+
 // Signals go to the command, whose end is ours. (What it has started it kills with KILL: a shell's child loses a TERM that comes before
 // exec.)
 func TestIPCSignalsCommand(t *testing.T) {

@@ -16,7 +16,11 @@ func (s *ipcShell) put() error {
 		return s.putLines()
 	}
 	for i, v := range s.call.args[0].values {
-		if err := s.putOne(v); err != nil {
+		err := s.ctx.Err()
+		if err == nil {
+			err = s.putOne(v)
+		}
+		if err != nil {
 			return putFailed(err, i)
 		}
 	}
@@ -54,6 +58,8 @@ func (s *ipcShell) putLines() error {
 		select {
 		case l = <-lines:
 		case <-s.ctx.Done():
+		}
+		if s.ctx.Err() != nil {
 			return s.ctx.Err()
 		}
 		if l.err == io.EOF {
@@ -99,6 +105,9 @@ func (s *ipcShell) readLines() <-chan line {
 // get prints an item of a queue; with -n up to so many, what there is when the first has come; with -all all until it is closed.
 func (s *ipcShell) get() error {
 	for {
+		if s.ctx.Err() != nil { // a call that has its answer at once would not notice
+			return s.ctx.Err()
+		}
 		err := s.getSome()
 		f, ok := errors.AsType[*proto.Fault](err)
 		if s.call.All && ok && f.Kind == proto.KindClosed {
