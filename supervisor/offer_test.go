@@ -28,7 +28,10 @@ var taskGuest = NewTask("test.guest", func(ctx context.Context, in guestCall) (s
 		return "", err
 	}
 	defer ipc.Ask[any](context.WithoutCancel(ctx), c, ipc.Named("ended"), "put", in.Name)
-	_, err = ipc.Ask[any](ctx, c, ipc.Named("go"), "wait")
+	set, err := ipc.Ask[bool](ctx, c, ipc.Named("go"), "wait")
+	if err == nil && !set {
+		err = ctx.Err() // an event answers false when the time is over
+	}
 	return in.Name, err
 })
 
