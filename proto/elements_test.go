@@ -59,3 +59,17 @@ func TestParseFloat(t *testing.T) {
 		}
 	}
 }
+
+func TestCountElements(t *testing.T) {
+	for _, c := range []struct {
+		v    any
+		want int
+	}{
+		{5, 0}, {"abc", 0}, {[]any{}, 0}, {[]any{1, 2}, 2}, {[]any{[]any{1}, 2}, 3}, {map[string]any{"a": 1, "b": []any{1}}, 5},
+		{Tuple{1, []any{2, 3}}, 4}, {Ext{Code: 99, Data: []byte{0x92, 1, 2}}, 0},
+	} {
+		if got := CountElements(enc(t, c.v)); got != c.want {
+			t.Errorf("CountElements(%v) = %d, want %d", c.v, got, c.want)
+		}
+	}
+}
