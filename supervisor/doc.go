@@ -94,6 +94,8 @@
 //	pool.imap(f, xs), imap_unordered  Task.Map, Task.MapUnordered, over any iterator
 //	initializer, maxtasksperchild     PoolOptions.Initializer, MaxTickets
 //	callback, error_callback          Future.OnResult, Future.OnError
+//	managers.BaseManager.start        StartManager: in a process of its own, or inside this one
+//	BaseManager.register, of a Pool   Pool.Offer: other processes and languages submit tickets
 //	pool.close(); pool.join()         Pool.Close
 //	pool.terminate()                  Pool.Terminate, then Pool.Join
 //

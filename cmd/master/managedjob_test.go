@@ -122,6 +122,28 @@ func TestServeJob(t *testing.T) {
 	}
 }
 
+// Commands of tickets and of processes reach what the job shares through the shell's way to a manager, found by the environment.
+func TestCommandsFindTheManager(t *testing.T) {
+	master := builtProgram(t, "master")
+	job := fmt.Sprintf(`{
+		"shared": {"db": {"kind": "dict", "items": {"n": 7}}, "q": {"kind": "queue", "managed": true}},
+		"processes": [{"name": "putter", "command": [%[1]q, "ipc", "queue", "put", "q", "40"]}],
+		"tickets": [
+			{"id": "n", "task": "exec", "args": {"command": [%[1]q, "ipc", "dict", "get", "db", "n"]}},
+			{"id": "q", "task": "queue.get", "args": {"queue": {"$shared": "q"}, "count": 1}}
+		]}`, master)
+	results := filepath.Join(t.TempDir(), "results")
+	p := start(t, setup{stdin: job}, "-workers", "1", "-job", "-", "-results", results)
+	p.exits(exitOK)
+	rows := readResults(t, results)
+	if got := valueOf[struct{ Stdout string }](t, rows["n"]).Stdout; got != "7\n" {
+		t.Errorf("the command prints %q, want 7", got)
+	}
+	if got := valueOf[struct{ Items []int }](t, rows["q"]).Items; len(got) != 1 || got[0] != 40 {
+		t.Errorf("from the queue %v, want 40", got)
+	}
+}
+
 // What is wrong with a managed object is told with its place.
 func TestManagedProblems(t *testing.T) {
 	for text, want := range map[string]string{

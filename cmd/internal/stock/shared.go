@@ -50,7 +50,7 @@ func kindOf(v any) string {
 	case *ipc.File:
 		return "a file"
 	case *ipc.Proxy:
-		return "a " + v.Kind() + " of the manager"
+		return `"` + v.Kind() + `" of a manager`
 	case nil:
 		return "nothing"
 	case string:
