@@ -62,6 +62,7 @@ func hasNaN(v Raw) bool {
 type sides struct {
 	a, b cursor
 	nan  bool // NaN is equal to NaN
+	sets orders
 }
 
 func (p *sides) equal(depth int) bool {
@@ -151,7 +152,7 @@ func (p *sides) equalMaps(n, depth int) bool {
 
 // equalEntries compares the last n entries of two maps in any order.
 func (p *sides) equalEntries(n, depth int) bool {
-	h, g := hasher{cursor: p.a}, hasher{cursor: p.b}
+	h, g := hasher{cursor: p.a, sets: p.sets}, hasher{cursor: p.b, sets: p.sets}
 	x, err := h.places(n, depth, true)
 	y, err2 := g.places(n, depth, true)
 	if err != nil || err2 != nil {
@@ -193,7 +194,7 @@ func (p *sides) equalExts(a, b int8, x, y []byte, depth int) bool {
 		other, m, ok2 := elements(y)
 		sets := (a == ExtSet || a == ExtFrozenSet) && (b == ExtSet || b == ExtFrozenSet)
 		if ok && ok2 {
-			q := sides{a: in, b: other, nan: p.nan}
+			q := sides{a: in, b: other, nan: p.nan, sets: p.sets}
 			return n == m && (sets && q.equalSets(n, depth-1) || same && !sets && q.equalRow(n, depth-1))
 		}
 	}
@@ -202,9 +203,11 @@ func (p *sides) equalExts(a, b int8, x, y []byte, depth int) bool {
 
 // equalSets compares the n elements of two sets in any order.
 func (p *sides) equalSets(n, depth int) bool {
-	h, g := hasher{cursor: p.a}, hasher{cursor: p.b}
-	x, err := h.places(n, depth, false)
-	y, err2 := g.places(n, depth, false)
+	if p.sets == nil {
+		p.sets = orders{}
+	}
+	x, err := p.sets.of(p.a, n, depth)
+	y, err2 := p.sets.of(p.b, n, depth)
 	if err != nil || err2 != nil {
 		return false
 	}
@@ -215,4 +218,14 @@ func (p *sides) equalSets(n, depth int) bool {
 		}
 	}
 	return true
+}
+
+// of returns the places of the n elements of a set whose content is at c, and notes those of the sets
+// within.
+func (o orders) of(c cursor, n, depth int) ([]place, error) {
+	if places, ok := o[&c.b[0]]; ok {
+		return places, nil
+	}
+	h := hasher{cursor: c, sets: o}
+	return h.places(n, depth, false)
 }

@@ -31,7 +31,14 @@ type hasher struct {
 	// keys makes it refuse what is, or has within, something that cannot be a key, and frozen
 	// sets with an element twice.
 	keys bool
+	// sets, if it is not nil, is told the places of the sets within.
+	sets orders
 }
+
+// orders are the places of sets that were hashed, by the first byte of their content. A set within
+// others is met again when it is compared itself: hashed anew at each level, a large one under a
+// hundred levels took minutes.
+type orders map[*byte][]place
 
 // A place is where an element or a key is, and its hash.
 type place struct {
@@ -127,13 +134,16 @@ func (h *hasher) ext(code int8, content []byte, depth int) (uint64, error) {
 		content = content[:min(len(content), refBytes)]
 	}
 	if in, n, ok := elements(content); ok && holdsValues(code) {
-		inner := hasher{cursor: in, keys: h.keys}
+		inner := hasher{cursor: in, keys: h.keys, sets: h.sets}
 		if code != ExtSet && code != ExtFrozenSet {
 			return inner.row(kind, n, depth-1)
 		}
 		places, err := inner.places(n, depth-1, false)
 		if err == nil && h.keys && twice(content, places, depth-1) {
 			err = errTwice
+		}
+		if err == nil && h.sets != nil {
+			h.sets[&content[0]] = places
 		}
 		sum := uint64(ExtSet)
 		for _, p := range places {
