@@ -70,11 +70,11 @@ func (s *sorted) get() value {
 
 func (s *sorted) len() int { return s.n }
 
-func (s *sorted) each(yield func(v value)) {
+func (s *sorted) some(from, most int, yield func(v value)) {
 	for _, c := range s.chunks {
-		for _, v := range c {
-			yield(v)
-		}
+		someOf(c, from, most, yield)
+		most -= min(max(len(c)-from, 0), most)
+		from = max(from-len(c), 0)
 	}
 }
 

@@ -115,3 +115,28 @@ func BenchmarkSortedShelf(b *testing.B) {
 		s.get()
 	}
 }
+
+// Who looks for references sees every item of a queue once, few at a time.
+func TestQueueVisit(t *testing.T) {
+	for name, empty := range map[string]func() shelf{"fifo": newFIFO, "lifo": newLIFO, "sorted": newSorted} {
+		q := managedQueue{items: empty()}
+		for i := range 1000 {
+			q.items.put(value{raw: proto.AppendInt(nil, int64(i*7%1000))})
+		}
+		for range 300 {
+			q.items.get()
+		}
+		var all, parts []string
+		q.items.some(0, q.items.len(), func(v value) { all = append(all, string(v.raw)) })
+		for from := 0; from >= 0; {
+			before := len(parts)
+			from = q.visit(from, 9, func(v value) { parts = append(parts, string(v.raw)) })
+			if n := len(parts) - before; n > 9 {
+				t.Fatalf("%s: %d items at a time", name, n)
+			}
+		}
+		if len(all) != 700 || !slices.Equal(all, parts) {
+			t.Errorf("%s: %d items, in parts %d, which are others", name, len(all), len(parts))
+		}
+	}
+}

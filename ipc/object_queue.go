@@ -41,8 +41,9 @@ type shelf interface {
 	peek() value
 	get() value
 	len() int
-	// each tells the items in an order in which they can be put again.
-	each(f func(v value))
+	// some tells the items in an order in which they can be put again: at the most so many, from a
+	// place in it on.
+	some(from, most int, f func(v value))
 }
 
 // An offer is what a put or put_many brings.

@@ -2,9 +2,12 @@ package ipc
 
 import "github.com/seed-185a7250/multiproc/proto"
 
-// visit is for who looks for references; all of the items at a time.
-func (q *managedQueue) visit(_, _ int, f func(v value)) (next int) {
-	q.items.each(f)
+// visit is for who looks for references.
+func (q *managedQueue) visit(from, most int, f func(v value)) (next int) {
+	q.items.some(from, most, f)
+	if from+most < q.items.len() {
+		return from + most
+	}
 	return -1
 }
 
@@ -13,7 +16,7 @@ func (q *managedQueue) dump(b []byte) []byte {
 	b = proto.AppendInt(proto.AppendArrayHeader(b, 4), int64(q.max))
 	b = proto.AppendInt(proto.AppendBool(b, q.closed), int64(q.unfinished))
 	b = proto.AppendArrayHeader(b, q.items.len())
-	q.items.each(func(v value) { b = append(b, v.raw...) })
+	q.items.some(0, q.items.len(), func(v value) { b = append(b, v.raw...) })
 	return b
 }
 

@@ -35,8 +35,12 @@ func (f *fifo) get() value {
 
 func (f *fifo) len() int { return len(f.vs) - f.head }
 
-func (f *fifo) each(yield func(v value)) {
-	for _, v := range f.vs[f.head:] {
+func (f *fifo) some(from, most int, yield func(v value)) { someOf(f.vs[f.head:], from, most, yield) }
+
+// someOf is the some of items that lie in a row.
+func someOf(vs []value, from, most int, yield func(v value)) {
+	vs = vs[min(from, len(vs)):]
+	for _, v := range vs[:min(most, len(vs))] {
 		yield(v)
 	}
 }
@@ -68,8 +72,4 @@ func (l *lifo) get() value {
 
 func (l *lifo) len() int { return len(l.vs) }
 
-func (l *lifo) each(yield func(v value)) {
-	for _, v := range l.vs {
-		yield(v)
-	}
-}
+func (l *lifo) some(from, most int, yield func(v value)) { someOf(l.vs, from, most, yield) }
