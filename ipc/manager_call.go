@@ -53,6 +53,8 @@ func (c *call) result() []byte {
 func (c *call) finish(b []byte) {
 	switch {
 	case c.s == nil || c.s.ended:
+	case c.batch == nil && c.s.deaf.Load():
+		c.s.out = b[:c.start]
 	case c.batch != nil && len(b) > c.most():
 		c.refuse(len(b) - c.start)
 		return
@@ -110,6 +112,9 @@ func (c *call) replyRaw(r proto.Raw) {
 
 // append appends a stored value to the answer. Its references will be lent.
 func (c *call) append(b []byte, v value) []byte {
+	if c.s != nil && c.batch == nil && c.s.deaf.Load() {
+		return b // much that was asked for and is for nobody takes time
+	}
 	if v.refs > 0 && c.s != nil {
 		c.lent = append(c.lent, v)
 	}

@@ -173,6 +173,7 @@ func (s *session) sent(n int) {
 
 // fail drops what cannot be sent any more; the reader ends the session.
 func (s *session) fail() {
+	s.deaf.Store(true)
 	s.conn.hangUp()
 	for _, f := range s.wfiles {
 		CloseFDs(f.fds)

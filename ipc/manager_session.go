@@ -51,6 +51,7 @@ type session struct {
 	wbuf    []byte       // what is being sent; of who claimed it
 	w       []byte       // the rest of it
 	wfiles  []outFile
+	deaf    atomic.Bool   // nothing can be sent any more; what has come is executed all the same
 	awaited atomic.Bool   // the reader waits until nothing is unsent
 	drained chan struct{} // closed then
 }

@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ func newTestManager(t testing.TB, o ManagerOptions) (m *Manager, path string) {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- m.Serve(within(t), l) }()
+	go func() { served <- m.Serve(context.Background(), l) }()
 	t.Cleanup(func() {
 		l.Close()
 		m.Close()
