@@ -3,10 +3,14 @@ package ipc
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed-185a7250/multiproc/proto"
 )
@@ -253,4 +257,105 @@ func TestPersistRefused(t *testing.T) {
 			t.Errorf("%s: %v", persist, err)
 		}
 	}
+}
+
+// A store that cannot be written any more, as on a full disk, ends the manager: what it could not keep
+// it has not acknowledged, and it says why.
+func TestPersistFull(t *testing.T) {
+	checkLeaks(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "manager.sock")
+	server := persistentManager(t, path, dir+"/store")
+	a := dialManager(t, path)
+	a.must(proto.MethodCreate, "list", []any{}, map[string]any{"name": "l", "keep": true})
+	info, err := os.Stat(dir + "/store/manager.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := unix.Rlimit{Cur: uint64(info.Size()) + 256<<10, Max: unix.RLIM_INFINITY}
+	if err := unix.Prlimit(server.cmd.Process.Pid, unix.RLIMIT_FSIZE, &most, nil); err != nil {
+		t.Fatal(err)
+	}
+	acked := 0
+	for ; ; acked++ {
+		id := a.start("l", "append", []any{make([]byte, 10_000)}, none)
+		f, err := a.conn.recv(within(t))
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if msg, err := proto.ParseMessage(f.Body, proto.Limits{}); err != nil || msg.ID != id || msg.Fault != nil {
+			t.Fatal(msg, err)
+		}
+	}
+	if why := recv[string](server); !strings.Contains(why, "the store failed") || !strings.Contains(why, "file too large") {
+		t.Errorf("the manager ended with %q", why)
+	}
+	server.wait()
+	m, path := newTestManager(t, ManagerOptions{Persist: dir + "/store"})
+	got := dialManager(t, path).call("l", "len").(int64)
+	if acked < 5 || got < int64(acked) || got > int64(acked)+1 {
+		t.Errorf("%d elements came back, %d were acknowledged", got, acked)
+	}
+	want(t, m.Close(), nil)
+}
+
+// The store uses its room again: it does not grow with the number of changes.
+func TestPersistGrowth(t *testing.T) {
+	dir := t.TempDir()
+	m, path := newTestManager(t, ManagerOptions{Persist: dir})
+	a := dialManager(t, path)
+	a.must(proto.MethodCreate, "dict", []any{}, map[string]any{"name": "d", "keep": true})
+	sets := 20_000
+	if n := rounds(t, 0); n > 0 {
+		sets = 100 * n
+	}
+	value := make([]byte, 100)
+	batch := []any{}
+	begun := time.Now()
+	for n := range sets {
+		batch = append(batch, []any{"d", "set", []any{n % 100, value}})
+		if len(batch) == 100 {
+			a.must(proto.MethodBatch, batch, none)
+			batch = batch[:0]
+		}
+	}
+	took := time.Since(begun)
+	want(t, m.Close(), nil)
+	info, err := os.Stat(dir + "/manager.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("after %d sets of 100 bytes in 100 keys, %v: %d bytes", sets, took, info.Size())
+	if info.Size() > 24<<20 {
+		t.Errorf("the store has %d bytes", info.Size())
+	}
+}
+
+// A manager with many entries starts at once.
+func TestPersistStart(t *testing.T) {
+	dir := t.TempDir()
+	m, path := newTestManager(t, ManagerOptions{Persist: dir})
+	a := dialManager(t, path)
+	a.must(proto.MethodCreate, "dict", []any{}, map[string]any{"name": "d", "keep": true})
+	const entries, each = 100_000, 1000
+	for n := 0; n < entries; n += each {
+		all := []any{}
+		for k := range each {
+			all = append(all, n+k, "value")
+		}
+		a.call("d", "update", pairs(all...))
+	}
+	want(t, m.Close(), nil)
+	begun := time.Now()
+	m, path = newTestManager(t, ManagerOptions{Persist: dir})
+	took := time.Since(begun)
+	want(t, dialManager(t, path).call("d", "len"), int64(entries))
+	t.Logf("a manager with %d entries has started after %v", entries, took)
+	if took > deadline/3 {
+		t.Errorf("a manager with %d entries needs %v to start", entries, took)
+	}
+	want(t, m.Close(), nil)
 }

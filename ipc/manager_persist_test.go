@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -32,6 +33,14 @@ func init() {
 		if err := c.Send(context.Background(), "serving"); err != nil {
 			return err
 		}
+		signal.Ignore(syscall.SIGXFSZ) // or the file would not be too large for an error
+		go func() {
+			<-m.ShutDown()
+			if err := m.Close(); err != nil {
+				c.Send(context.Background(), err.Error())
+			}
+			os.Exit(0)
+		}()
 		endWith(c)
 		return m.Serve(context.Background(), l)
 	}
