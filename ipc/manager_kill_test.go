@@ -130,7 +130,7 @@ func newKillGame(t *testing.T, r *rand.Rand) *killGame {
 	}
 	g.home.call("taken", "acquire")
 	g.home.call("full", "put", 1)
-	g.base, g.objects = m.stats, len(m.objects)
+	m.look(func() bool { g.base, g.objects = m.stats, len(m.objects); return true })()
 	return g
 }
 
