@@ -2,10 +2,14 @@
 # What is too long for go test.
 #
 #   scripts/stress.sh [ROUNDS [SPAN]] the tests that kill, ROUNDS (default 1000) of each, also on one
-#                                     processor and beside a load; then soak and pool; and every test
-#                                     again and again
+#                                     processor and beside a load; then manager, soak and pool; and every
+#                                     test again and again
 #   scripts/stress.sh soak [SPAN]     every primitive, beside a load, with a watchdog for lost wake-ups,
 #                                     for SPAN (default 5m) on one processor and as long on all
+#   scripts/stress.sh manager [ROUNDS] the objects of a manager: ROUNDS (default 1000) clients killed that
+#                                     hold and wait, also beside a load; a tenth as many histories with
+#                                     kills of clients and of the manager, and managers killed whose
+#                                     store must come back; the store after 100 times as many changes
 #   scripts/stress.sh pool [SPAN]     a pool in chaos for SPAN (default 5m), and at its limits
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,6 +37,19 @@ pool() {
 	MULTIPROC_SCALE=1 go test -count=1 -timeout 60m -run 'Scale' -v ./supervisor
 }
 
+# tenth of n, but not few: one round proves nothing, too little may have happened in it.
+tenth() { echo $(($1 > 100 ? $1 / 10 : 10)); }
+
+manager() {
+	step "manager: $1 clients killed that hold and wait, plain and beside a load"
+	MULTIPROC_ROUNDS=$1 go test -count=1 -timeout 60m -run 'ManagerKills' -v ./ipc
+	MULTIPROC_ROUNDS=$1 load go test -count=1 -timeout 60m -run 'ManagerKills' -v ./ipc
+	step "manager: $(tenth "$1") histories of each kind, and as many managers killed"
+	MULTIPROC_ROUNDS=$(tenth "$1") go test -count=1 -timeout 120m -run 'ManagerLinearizable|PersistTwin|PersistKilled|ManagedQueueKills' -v ./ipc
+	step "manager: a store after $((100 * $1)) changes"
+	MULTIPROC_ROUNDS=$1 go test -count=1 -timeout 60m -run 'PersistGrowth' -v ./ipc
+}
+
 # With kill points, for then the sleepers can be told not to look again by themselves, and
 # all to give their processor away in the middle.
 soak() {
@@ -47,6 +64,11 @@ soak() {
 }
 
 case "${1:-}" in
+manager)
+	manager "${2:-1000}"
+	step done
+	exit
+	;;
 pool | soak)
 	"$1" "${2:-5m}"
 	step done
@@ -56,7 +78,7 @@ esac
 
 rounds=${1:-1000}
 span=${2:-5m}
-tenth=$((rounds > 100 ? rounds / 10 : 10)) # one round proves nothing: too little may have happened in it
+tenth=$(tenth "$rounds")
 few=$(((rounds + 99) / 100))
 half=$(((few + 1) / 2))
 
@@ -85,6 +107,7 @@ step "the master: killed at $tenth random moments"
 go test -count=1 -timeout 120m -run 'MasterKilled' -v ./cmd/master
 
 unset MULTIPROC_ROUNDS
+manager "$rounds"
 soak "$span"
 pool "$span"
 
