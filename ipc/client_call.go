@@ -146,9 +146,20 @@ func (q *query) try(ctx context.Context, owner owner) error {
 
 // doSoon waits for the answer for the time of patience, and gives the manager up then.
 func (q *query) doSoon() error {
-	ctx, stop := context.WithTimeout(context.Background(), q.l.patience)
-	defer stop()
-	return q.l.do(ctx, q)
+	return q.l.do(q.l.patient(), q)
+}
+
+// patient returns a context that ends when the time of patience is over, and before twice that. It is made for many calls: each new one
+// costs a timer, and that it is watched.
+func (l *link) patient() context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); l.soon == nil || l.soonest.Before(now) {
+		// The one before ends by itself: calls still go by it.
+		l.soonest = now.Add(l.patience)
+		l.soon, l.unsoon = context.WithTimeout(context.Background(), 2*l.patience)
+	}
+	return l.soon
 }
 
 // overFaults are what an operation answers when its time is over.

@@ -41,6 +41,9 @@ type link struct {
 	drops       map[uint64]uint64 // leases to be given back
 	watched     <-chan struct{}   // of the context whose end ends a read
 	unwatch     func() bool
+	soon        context.Context // see patient
+	soonest     time.Time       // until when it may be handed out
+	unsoon      func()
 
 	// Of who reads.
 	in   []byte // received: in[r:w]
@@ -80,6 +83,9 @@ func (l *link) failLocked(err error) {
 	l.err = err
 	l.wire.close()
 	l.unwatchLocked()
+	if l.unsoon != nil {
+		l.unsoon()
+	}
 	if !l.reading {
 		l.dropFDs()
 	}

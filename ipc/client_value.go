@@ -12,6 +12,11 @@ func appendQuick[T any](b []byte, v *T) ([]byte, bool) {
 	if s, ok := any(v).(*string); ok {
 		return proto.AppendString(b, *s), true
 	}
+	if x, ok := any(v).(*any); ok {
+		if s, ok := (*x).(string); ok {
+			return proto.AppendString(b, s), true
+		}
+	}
 	if head, body, ok := encodeQuick(b, v); ok {
 		return append(head, body...), true
 	}
