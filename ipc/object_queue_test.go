@@ -271,10 +271,10 @@ func TestManagedQueueManyElements(t *testing.T) {
 // In a batch the answers share one frame: what has no room stays in the queue.
 func TestManagedQueueBatch(t *testing.T) {
 	checkLeaks(t)
-	_, path := newTestManager(t, ManagerOptions{})
+	_, path := newTestManager(t, ManagerOptions{Limits: ManagerLimits{Frame: 1<<20 + 64<<10}})
 	a := dialManager(t, path)
 	id := a.create("queue", 9)
-	big := make([]byte, 8<<20-1024)
+	big := make([]byte, 128<<10-1024)
 	var gets []any
 	for range 9 {
 		a.call(id, "put", big)
