@@ -64,6 +64,12 @@ func (c *call) finish(b []byte) {
 		c.s.out = b[:c.start]
 		c.refuse(len(b) - c.body)
 		return
+	case !countable(b[c.body:]):
+		c.s.out = b[:c.start]
+		clear(c.lent)
+		c.lent = c.lent[:0]
+		c.failf(proto.KindTooLarge, "the result has more than %d elements", maxElements)
+		return
 	default:
 		binary.BigEndian.PutUint32(b[c.start:], uint32(len(b)-c.body))
 		c.s.out = b
@@ -74,6 +80,13 @@ func (c *call) finish(b []byte) {
 	}
 	clear(c.lent)
 	c.lent = c.lent[:0]
+}
+
+// countable tells whether the body of a response has no more elements than one value may have: a
+// client would end the connection for it. There are no more than bytes.
+func countable(body proto.Raw) bool {
+	const head = 4
+	return len(body) <= maxElements || proto.CountElements(body) <= maxElements+head
 }
 
 // most is how many bytes the body of the answer may have; in a batch, how many all answers up

@@ -14,6 +14,25 @@ func (c *call) spaceLeft() space {
 	return space{bytes: min(c.room(), c.m.limits.Frame-64<<10) - head, elements: maxElements}
 }
 
+// takeEntry is take for an entry of a table, which has so many bytes with what stands around it.
+func (s *space) takeEntry(e *entry, bytes int) bool {
+	n := bytes
+	if n > s.elements {
+		n = bytes - len(e.key.raw) - len(e.value.raw) + proto.CountElements(e.key.raw) + proto.CountElements(e.value.raw)
+	}
+	if bytes > s.bytes || n > s.elements {
+		return false
+	}
+	s.bytes -= bytes
+	s.elements -= n
+	return true
+}
+
+// tooLarge answers that not even e alone can be told.
+func (c *call) tooLarge(e *entry) {
+	c.failf(proto.KindTooLarge, "an entry of %d bytes is more than one answer may have", e.pairBytes())
+}
+
 // take makes v part of the answer, or tells that it does not fit any more.
 func (s *space) take(v value) bool {
 	n := 1 + len(v.raw)

@@ -144,7 +144,7 @@ func (d *managedDict) popItem(c *call) {
 		c.failf(proto.KindKeyError, "popitem(): dictionary is empty")
 		return
 	}
-	if !c.fits(2, headBytes+len(e.key.raw)+len(e.value.raw)) {
+	if !c.fitting([]value{e.key, e.value}) {
 		return
 	}
 	key := c.again(e.key)

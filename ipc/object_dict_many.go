@@ -148,17 +148,20 @@ const scanHead = 1 + 9 + 9 + headBytes
 // some returns up to count entries from position on, as many as fit into an answer, and where
 // the next one is, -1 if there is none. If not even one fits c is answered.
 func (d *managedDict) some(c *call, position, count int) (entries []*entry, next int, ok bool) {
-	room := c.room() - scanHead
+	room := space{bytes: c.room() - scanHead, elements: maxElements}
 	for i := position; i < len(d.order); i++ {
 		e := d.order[i]
 		if e == nil {
 			continue
 		}
-		if room -= e.pairBytes(); len(entries) == count || len(entries) > 0 && room < 0 {
+		if len(entries) == count {
 			return entries, i, true
 		}
-		if room < 0 {
-			return nil, 0, c.fits(1, scanHead+e.pairBytes())
+		if !room.takeEntry(e, e.pairBytes()) {
+			if len(entries) == 0 {
+				c.tooLarge(e)
+			}
+			return entries, i, len(entries) > 0
 		}
 		entries = append(entries, e)
 	}

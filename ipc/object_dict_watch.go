@@ -344,21 +344,23 @@ const (
 // replyWatch answers with the changes since a version. Those that do not fit are left for the
 // next watch: the version answered is that of the last change told.
 func (d *managedDict) replyWatch(c *call, w *dictWatch) {
-	version, room := d.version, c.room()-watchHead
+	version, room := d.version, space{bytes: c.room() - watchHead, elements: maxElements}
 	var told []*entry
 	for e := range d.since(w.since) {
 		if w.keys != nil && !w.keys[e.canon] {
 			continue
 		}
 		size := changeHead + len(e.key.raw) + len(e.value.raw)
-		if room -= size; room < 0 && len(told) == 0 {
-			c.fits(1, watchHead+size)
-			return
-		} else if room < 0 {
-			version = told[len(told)-1].version
-			break
+		if room.takeEntry(e, size) {
+			told = append(told, e)
+			continue
 		}
-		told = append(told, e)
+		if len(told) == 0 {
+			c.tooLarge(e)
+			return
+		}
+		version = told[len(told)-1].version
+		break
 	}
 	b := proto.AppendUint(proto.AppendArrayHeader(c.result(), 3), version)
 	b = proto.AppendArrayHeader(proto.AppendBool(b, w.since >= d.forgotten), len(told))

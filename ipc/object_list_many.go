@@ -204,14 +204,11 @@ func (l *managedList) pushTrim(c *call) {
 		return
 	}
 	n := max(len(l.items)+1-most, 0) // go, of which the new one may be the last
-	bytes := headBytes
-	for _, v := range l.items[:min(n, len(l.items))] {
-		bytes += len(v.raw)
-	}
+	leaving := l.items[:min(n, len(l.items))]
 	if n > len(l.items) {
-		bytes += len(c.args[0])
+		leaving = append(slices.Clone(leaving), value{raw: c.args[0]})
 	}
-	if !c.fits(n, bytes) {
+	if !c.fitting(leaving) {
 		return
 	}
 	v, err := c.store(c.args[0])

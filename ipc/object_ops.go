@@ -122,11 +122,14 @@ const maxElements = 4 << 20
 
 // fitting is fits for an array of vs.
 func (c *call) fitting(vs []value) bool {
-	bytes := headBytes
+	bytes, n := headBytes, len(vs)
 	for i := range vs {
 		bytes += len(vs[i].raw)
 	}
-	return c.fits(len(vs), bytes)
+	for i := 0; bytes > maxElements && bytes <= c.room() && i < len(vs) && n <= maxElements; i++ {
+		n += proto.CountElements(vs[i].raw)
+	}
+	return c.fits(n, bytes)
 }
 
 // headBytes is the longest head of an array.
