@@ -263,17 +263,17 @@ func TestManagedBarrierDuringAction(t *testing.T) {
 		{"reset", 60_000, func(*foreign, uint64) { a.call(id, "reset") }, false, proto.KindBrokenBarrier},
 		{"reset by the runner", 60_000, func(run *foreign, _ uint64) { run.call(id, "reset") }, false, proto.KindBrokenBarrier},
 		{"cancel", 60_000, func(_ *foreign, wait uint64) { b.cancels(wait, true) }, true, proto.KindCancelled},
-		{"time", 2, func(*foreign, uint64) { m.waits(t, 0) }, true, proto.KindBrokenBarrier},
+		{"time", 500, func(*foreign, uint64) { m.waits(t, 0) }, true, proto.KindBrokenBarrier},
 		{"the runner waits", 60_000, func(run *foreign, _ uint64) { run.fails(proto.KindBrokenBarrier, id, "wait") }, true, proto.KindBrokenBarrier},
 		{"the runner looks", 60_000, func(run *foreign, _ uint64) { want(t, run.call(id, "parties"), int64(2)) }, true, proto.KindBrokenBarrier},
 	} {
 		run := dialManager(t, path)
 		first := b.start(id, "wait", nil, limited(0, x.limit))
-		if x.limit > 2 {
-			m.waits(t, 1)
-		}
+		eventually(t, "the party waits, or its time is over", m.look(func() bool {
+			return m.stats.waiting == 1 || m.objects[uint64(id)].thing.(*managedBarrier).broken
+		}))
 		got, err := run.answer(run.start(id, "wait", nil, none))
-		if x.limit == 2 && err != nil { // too late for an action
+		if x.limit == 500 && err != nil { // too late for an action
 			b.faults(first, x.first)
 			a.call(id, "reset")
 			run.conn.Close()
