@@ -211,8 +211,12 @@ func (d *managedDict) wake(m *Manager) {
 			d.wakeKey(l, d.find([]byte(canon)))
 		}
 	}
+	news := map[string]bool{}
+	for i := 0; i < len(d.news) && d.watchers.n > 0; i++ {
+		news[d.news[i]] = true
+	}
 	d.watchers.each(func(p *parked) {
-		if w := p.more.(*dictWatch); w.concerns(d.news) {
+		if w := p.more.(*dictWatch); w.concerns(news) {
 			p.take()
 			d.replyWatch(&p.call, w)
 			w.discard(p.m)
@@ -236,26 +240,27 @@ func (d *managedDict) wakeKey(l *line, e *entry) {
 type dictWatch struct {
 	since uint64
 	keys  map[string]bool // canonical; nil: any
-	asked value           // counted like a stored value
+	asked []value         // the keys, counted like stored values
 }
 
-func (w *dictWatch) concerns(news []string) bool {
-	if w.keys == nil {
-		return true
+// concerns tells whether one of the keys that changed is one of those watched. It goes through the
+// fewer of them: many may watch when many are removed at once.
+func (w *dictWatch) concerns(news map[string]bool) bool {
+	few, many := w.keys, news
+	if len(few) > len(many) {
+		few, many = many, few
 	}
-	for _, canon := range news {
-		if w.keys[canon] {
+	for canon := range few {
+		if many[canon] {
 			return true
 		}
 	}
-	return false
+	return w.keys == nil
 }
 
 func (w *dictWatch) discard(m *Manager) {
-	if w.asked.raw != nil {
-		m.discard(w.asked)
-		w.asked = value{}
-	}
+	m.discard(w.asked...)
+	w.asked = nil
 }
 
 func (d *managedDict) watch(c *call) {
@@ -315,8 +320,11 @@ func (w *dictWatch) any(d *managedDict) bool {
 
 func (d *managedDict) parkWatch(c *call, w *dictWatch) {
 	if w.keys != nil {
-		var err error
-		if w.asked, err = c.store(c.args[1]); err != nil {
+		keys, err := parseArray(c.args[1])
+		if err == nil {
+			w.asked, err = c.storeAll(keys)
+		}
+		if err != nil {
 			c.fail(err)
 			return
 		}

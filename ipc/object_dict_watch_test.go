@@ -219,3 +219,30 @@ func TestDictGetOrCreate(t *testing.T) {
 	want(t, a.call(d, "len"), int64(0))
 	endsClean(t, m, a, b)
 }
+
+// What a watch waits for counts key by key, as it takes memory.
+func TestManagedDictWatchCounts(t *testing.T) {
+	checkLeaks(t)
+	m, path := newTestManager(t, ManagerOptions{})
+	a := dialManager(t, path)
+	d := a.create("dict")
+	keys := make([]int, 100)
+	for i := range keys {
+		keys[i] = i
+	}
+	m.lock()
+	before := m.stats.bytes
+	m.unlock()
+	watch := a.start(d, "watch", []any{0, keys}, none)
+	eventually(t, "it waits", m.look(func() bool { return m.stats.waiting == 1 }))
+	m.lock()
+	counted := m.stats.bytes - before
+	m.unlock()
+	want(t, counted, 100*(1+valueBytes))
+	a.call(d, "set", 200, 1)
+	a.call(d, "set", 99, 1)
+	if _, err := a.answer(watch); err != nil {
+		t.Fatal(err)
+	}
+	endsClean(t, m, a)
+}
