@@ -30,6 +30,9 @@ func manage(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := untilTold(ctx)
 	defer stop()
+	if o.UntilEOF {
+		ctx = untilEOF(ctx, os.Stdin)
+	}
 	m, doors, err := openManager(o, stderr)
 	if err != nil {
 		return complain(stderr, err)
@@ -83,6 +86,16 @@ func untilTold(ctx context.Context) (context.Context, func()) {
 		return context.WithCancel(ctx)
 	}
 	return signal.NotifyContext(ctx, signals...)
+}
+
+// untilEOF returns a context that ends when r does, which is read from then on.
+func untilEOF(ctx context.Context, r io.Reader) context.Context {
+	ctx, end := context.WithCancel(ctx)
+	go func() {
+		defer end()
+		io.Copy(io.Discard, r)
+	}()
+	return ctx
 }
 
 // A door is where a manager listens.

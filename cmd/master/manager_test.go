@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -160,6 +161,26 @@ func TestManagerTakesPlace(t *testing.T) {
 	talkTo(t, path)
 	third.signal(syscall.SIGTERM)
 	third.exits(exitOK)
+}
+
+// A manager that was started with a pipe ends when nobody holds the other end any more.
+func TestManagerUntilEOF(t *testing.T) {
+	var theirs *os.File
+	path := filepath.Join(t.TempDir(), "m.sock")
+	p := start(t, setup{before: func(cmd *exec.Cmd) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stdin, theirs = r, w
+		t.Cleanup(func() { r.Close() })
+	}}, "manager", "-listen", path, "-until-eof")
+	p.prints("listening", 1)
+	c := talkTo(t, path)
+	c.ask(proto.MethodPing, map[string]any{})
+	theirs.Close()
+	c.ends()
+	p.exits(exitOK)
 }
 
 // What a manager keeps in a directory is there again after a kill, but for what nobody refers to any more.

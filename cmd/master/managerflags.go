@@ -20,6 +20,7 @@ type ManagerOptions struct {
 	Listen         []string // addresses, at least one
 	Limits         ipc.ManagerLimits
 	Persist        string // a directory; empty: nothing is kept
+	UntilEOF       bool   // end with standard input
 	RefuseShutdown bool
 	Access         Access
 	LogLevel       hclog.Level
@@ -44,6 +45,7 @@ Flags:
     -persist DIR        a directory, made if it is missing, in which what is kept outlives the manager, however that ends: every change
                         that a client was told of is there when a manager is started with it again. One manager at a time has it
     -refuse-shutdown    clients may not end it
+    -until-eof          end when standard input does, that is, when whoever started it with a pipe is gone, however that ended
     -log-level LEVEL    trace, debug, info, warn, error or off, written to standard error; default warn
     -h                  print this
 
@@ -66,6 +68,7 @@ func newManagerFlags(o *ManagerOptions, level *string) *flagReader {
 	r.add("log-level", "a level", func(s string) error { *level = s; return nil })
 	o.Access.declare(r)
 	r.add("persist", "DIR", func(s string) error { o.Persist = s; return nil })
+	r.set.BoolVar(&o.UntilEOF, "until-eof", false, "")
 	r.set.BoolVar(&o.RefuseShutdown, "refuse-shutdown", false, "")
 	return r
 }

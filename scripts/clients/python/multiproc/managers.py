@@ -60,8 +60,9 @@ class SyncManager:
             with _key_pipe(self._client.authkey) as fds:
                 # A session of its own: Ctrl-C is for the program, which ends the manager when it has cleaned up.
                 self._process = subprocess.Popen(
-                    [program, "manager", "-listen", _text(self.address), *(f"-key-fd={fd}" for fd in fds), *args],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, pass_fds=fds,
+                    [program, "manager", "-listen", _text(self.address), "-until-eof", *(f"-key-fd={fd}" for fd in fds), *args],
+                    stdin=subprocess.PIPE,  # never written: it ends with this process, and the manager with it
+                    stdout=subprocess.PIPE, start_new_session=True, pass_fds=fds,
                 )  # fmt: skip
             self._finalizer = weakref.finalize(self, _end, self._process, os.getpid())
             self._wait_until_it_listens()
@@ -270,6 +271,7 @@ def _end(process, pid):
     """Ends a manager that was started by process pid: not by a child of that."""
     if pid != os.getpid():
         return
+    process.stdin.close()
     process.terminate()
     try:
         process.wait(5)

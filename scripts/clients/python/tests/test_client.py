@@ -379,6 +379,22 @@ class TestEnds(unittest.TestCase):
         self.assertRaises(multiproc.ManagerGone, m.Event)
         m.shutdown()
 
+    def test_program_dies(self):
+        """A manager that was started by a program does not outlive it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "manager")
+            program = subprocess.Popen(
+                [sys.executable, "-c", f"import multiproc; m = multiproc.SyncManager({path!r}); m.start(); print(flush=True); input()"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(multiproc.__file__))},
+            )  # fmt: skip
+            with program:
+                program.stdout.readline()
+                event = multiproc.Manager(path).Event()
+                waiting = event.call_async("wait")
+                program.kill()
+                self.assertRaises(multiproc.ManagerGone, waiting.result)
+
     def test_long_path(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "d" * 120, "e" * 120, "manager")
