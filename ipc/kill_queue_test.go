@@ -146,7 +146,7 @@ func (s *queuePlay) peerPuts(v string) {
 	}
 }
 
-func big(name string, n int) string { return name + strings.Repeat("0", n) }
+func large(name string, n int) string { return name + strings.Repeat("0", n) }
 
 var queueScenes = []queueScene{
 	{"put small", "pjr", QueueOptions{}, func(s *queuePlay) {
@@ -155,11 +155,11 @@ var queueScenes = []queueScene{
 		s.puts("c")
 	}},
 	{"put large", "pr", QueueOptions{}, func(s *queuePlay) {
-		s.puts(big("a", 100<<10))
+		s.puts(large("a", 100<<10))
 		s.puts("b")
 	}},
 	{"put huge", "pr", QueueOptions{Bytes: 64 << 10}, func(s *queuePlay) {
-		s.puts(big("a", 2<<20))
+		s.puts(large("a", 2<<20))
 		s.puts("b")
 	}},
 	{"get small", "pjr", QueueOptions{}, func(s *queuePlay) {
@@ -168,13 +168,13 @@ var queueScenes = []queueScene{
 		s.gets("b")
 	}},
 	{"get large", "pjr", QueueOptions{}, func(s *queuePlay) {
-		s.put(big("a", 100<<10), big("b", 100<<10), "c")
-		s.gets(big("a", 100<<10))
-		s.gets(big("b", 100<<10))
+		s.put(large("a", 100<<10), large("b", 100<<10), "c")
+		s.gets(large("a", 100<<10))
+		s.gets(large("b", 100<<10))
 	}},
 	{"get huge", "pr", QueueOptions{Bytes: 64 << 10}, func(s *queuePlay) {
-		s.put(big("a", 2<<20), "b")
-		s.gets(big("a", 2<<20))
+		s.put(large("a", 2<<20), "b")
+		s.gets(large("a", 2<<20))
 	}},
 	{"wait for room", "pjr", QueueOptions{Items: 1}, func(s *queuePlay) {
 		s.put("a")
@@ -234,15 +234,15 @@ var queueScenes = []queueScene{
 		s.do("done", nil)
 	}},
 	{"finish the oldest of a full ring", "r", QueueOptions{Bytes: 4096}, func(s *queuePlay) {
-		s.put(big("a", 2000), big("b", 2000))
-		s.gets(big("a", 2000))
+		s.put(large("a", 2000), large("b", 2000))
+		s.gets(large("a", 2000))
 		s.peer.order("get", nil)
 		a := recv[queueAnswer](s.peer)
 		s.items = slices.DeleteFunc(s.items, func(v string) bool { return v == a.Value })
 		s.peer.order("done", nil)
 		s.peer.answers(nil, nil)
 		s.do("done", nil) // now there is room for what follows, not before
-		s.peerPuts(big("c", 2000))
+		s.peerPuts(large("c", 2000))
 	}},
 	{"finish what another took", "jr", QueueOptions{}, func(s *queuePlay) {
 		s.put("a")
