@@ -20,9 +20,8 @@ type parked struct {
 	calledOff  bool // a cancel came while it was bound
 
 	// For the kind that parked it.
-	n     int
-	value value
-	more  any
+	n    int
+	more any
 }
 
 // parkedBytes is what a call that waits counts besides the arguments that it came with.
@@ -140,14 +139,6 @@ func (p *parked) move(l *line, on func(p *parked, why reason)) {
 	p.leave()
 	p.on = on
 	l.push(p)
-}
-
-// forget stops the clock: from now on the wait has no limit.
-func (p *parked) forget() {
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-	p.timer, p.wait = nil, proto.Forever
 }
 
 // quit ends the wait for a reason.

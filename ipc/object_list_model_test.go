@@ -82,14 +82,12 @@ func (l wantedList) set(s proto.Slice, vs []int64) (wantedList, bool) {
 		}
 		return out, true
 	}
-	i := len(l)
+	i := 0
 	if s.Start != nil {
 		if i = int(*s.Start); i < 0 {
 			i = max(i+len(l), 0)
 		}
 		i = min(i, len(l))
-	} else {
-		i = 0
 	}
 	return slices.Concat(l[:i], vs, l[i+len(at):]), true
 }

@@ -70,15 +70,6 @@ func (m *syncModel) plain(c *modelCall) func(why string) {
 	}
 }
 
-func (m *syncModel) find(k modelKey) *modelCall {
-	for _, c := range m.pending {
-		if c.key == k {
-			return c
-		}
-	}
-	return nil
-}
-
 // leave ends a connection.
 func (m *syncModel) leave(conn int) {
 	for _, c := range slices.Clone(m.pending) {

@@ -93,7 +93,7 @@ func TestPersistLimits(t *testing.T) {
 	a.must(proto.MethodCreate, "value", []any{nil, make([]byte, 200<<10)}, kept("v"))
 	a.call("l", "imul", 10_000)
 	want(t, m.Close(), nil)
-	m, path = newTestManager(t, ManagerOptions{Persist: dir, Limits: ManagerLimits{Memory: 1000, Frame: 100 << 10}})
+	_, path = newTestManager(t, ManagerOptions{Persist: dir, Limits: ManagerLimits{Memory: 1000, Frame: 100 << 10}})
 	a = dialManager(t, path)
 	want(t, a.call("l", "len"), int64(10_000))
 	want(t, a.call("a", "len"), int64(100_000))

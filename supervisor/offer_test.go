@@ -18,7 +18,7 @@ import (
 // waits until an event is set, or its context ends.
 type guestCall struct{ Path, Name string }
 
-var taskGuest = NewTask("test.guest", func(ctx context.Context, in guestCall) (string, error) {
+var _ = NewTask("test.guest", func(ctx context.Context, in guestCall) (string, error) {
 	c, err := ipc.Connect(ctx, in.Path, ipc.ConnectOptions{})
 	if err != nil {
 		return "", err
