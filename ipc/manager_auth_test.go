@@ -287,6 +287,11 @@ func falseManager(t *testing.T, l *Listener, g proto.Greeting, mirror bool) erro
 	}
 }
 
+// bare is a handle without descriptors.
+type bare struct{}
+
+func (bare) EncodeHandle() (proto.Handle, []int, error) { return proto.Handle{Kind: 200}, nil, nil }
+
 // Over TCP there is no manager without a key, nor shutdown, nor descriptors.
 func TestManagerTCP(t *testing.T) {
 	checkLeaks(t)
@@ -306,6 +311,9 @@ func TestManagerTCP(t *testing.T) {
 	}
 	if _, err := far.Call(within(t), Named("mutex"), "open"); !errors.Is(err, ErrDenied) {
 		t.Errorf("descriptors over TCP: %v", err)
+	}
+	if _, err := far.Deposit(within(t), bare{}, ManagedOptions{}); !errors.Is(err, ErrDenied) {
+		t.Errorf("a deposit over TCP: %v", err)
 	}
 	if err := far.Shutdown(within(t)); !errors.Is(err, ErrDenied) {
 		t.Errorf("shutdown over TCP: %v", err)

@@ -28,6 +28,7 @@ var methods = map[string]method{
 	proto.MethodPing:     {1, func(c *call, _ []proto.Raw) error { c.replyNil(); return nil }},
 	proto.MethodShutdown: {1, (*call).shutDown},
 	proto.MethodCancel:   {2, (*call).cancel},
+	proto.MethodDeposit:  {2, (*call).depositNothing},
 }
 
 // quiet are the methods that may be notifications.

@@ -35,6 +35,14 @@ func (s *session) deposit(msg proto.Message, f Frame) error {
 	return nil
 }
 
+// depositNothing answers a deposit that came without descriptors; see session.deposit.
+func (c *call) depositNothing(params []proto.Raw) error {
+	if !c.s.carries() {
+		return faultf(proto.KindDenied, "descriptors cannot be sent over this connection")
+	}
+	return faultf(proto.KindTypeError, "deposit takes a handle with descriptors, found %s", proto.TypeName(params[0]))
+}
+
 func (c *call) deposit(params proto.Raw, fds []int) error {
 	ps, err := proto.Elements(params, nil)
 	if err == nil && len(ps) != 2 {
