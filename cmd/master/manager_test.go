@@ -205,7 +205,7 @@ func TestManagerPersists(t *testing.T) {
 	}
 	other := start(t, setup{}, "manager", "-listen", filepath.Join(dir, "n.sock"), "-persist", filepath.Join(dir, "store"))
 	other.exits(exitUsage)
-	if !strings.Contains(other.stderr.String(), "does another manager have it?") {
+	if !strings.Contains(other.stderr.String(), "another manager has it") {
 		t.Errorf("a second manager with the same store: %s", other.output())
 	}
 	again.signal(syscall.SIGTERM)
