@@ -42,6 +42,40 @@ func TestManagerBatchRoom(t *testing.T) {
 	endsClean(t, m, a)
 }
 
+// The elements of all answers of a batch are bounded like those of one, by PROTOCOL.md: what has no room for
+// its elements is not taken.
+func TestManagerBatchElements(t *testing.T) {
+	checkLeaks(t)
+	m, path := newTestManager(t, ManagerOptions{})
+	a := dialManager(t, path)
+	l, d := a.create("list"), a.create("dict")
+	many := make([]any, 1_500_000) // each is one byte
+	calls := []any{}
+	for i := range 3 {
+		a.call(l, "append", many)
+		a.call(d, "set", i, many)
+		calls = append(calls, []any{l, "pop", []any{}})
+	}
+	calls = append(calls, []any{d, "pop", []any{0}}, []any{d, "get", []any{1}}, []any{l, "len", []any{}})
+	got := a.must(proto.MethodBatch, calls, none).([]any)
+	want(t, len(got[1].([]any)[1].([]any)), len(many))
+	for _, i := range []int{2, 3, 4} {
+		want(t, got[i].([]any)[0].([]any)[0], proto.KindTooLarge)
+	}
+	want(t, got[5], []any{nil, int64(1)})
+	want(t, a.call(d, "len"), int64(3))
+	want(t, len(a.call(l, "pop").([]any)), len(many))
+	calls = calls[:0]
+	for range maxBatchCalls + 1 {
+		calls = append(calls, []any{l, "append", []any{1}})
+	}
+	v, err := a.do(proto.MethodBatch, calls, none)
+	wantFault(t, proto.KindTooLarge, v, err)
+	want(t, a.call(l, "len"), int64(0))
+	want(t, len(a.must(proto.MethodBatch, calls[:maxBatchCalls], none).([]any)), maxBatchCalls)
+	endsClean(t, m, a)
+}
+
 // A value counts more than its bytes, so that many small ones are bounded too.
 func TestManagerMemory(t *testing.T) {
 	checkLeaks(t)

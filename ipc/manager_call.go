@@ -58,6 +58,11 @@ func (c *call) finish(b []byte) {
 	case c.batch != nil && len(b) > c.most():
 		c.refuse(len(b) - c.start)
 		return
+	case c.batch != nil && !c.count(b[c.start:]):
+		clear(c.lent)
+		c.lent = c.lent[:0]
+		c.failf(proto.KindTooLarge, "the answers of the batch have more than %d elements", maxElements)
+		return
 	case c.batch != nil:
 		*c.batch = b
 	case len(b)-c.body > c.most():
@@ -89,12 +94,43 @@ func countable(body proto.Raw) bool {
 	return len(body) <= maxElements || proto.CountElements(body) <= maxElements+head
 }
 
+// count adds the elements of an answer to those of its batch, if they are not too many: the calls
+// behind it must have room to fail. Small answers have fewer than bytes, and are counted as they
+// are only when there are many.
+func (c *call) count(answer proto.Raw) bool {
+	n := len(answer)
+	if n > 64 || c.s.batched > maxElements/4 {
+		n = 1 + proto.CountElements(answer)
+	}
+	if c.s.batched+n > maxElements-c.after*leastElements {
+		return false
+	}
+	c.s.batched += n
+	return true
+}
+
+// elements is how many the result may have.
+func (c *call) elements() int {
+	if c.batch == nil || c.s == nil {
+		return maxElements
+	}
+	return maxElements - c.s.batched - (c.after+1)*leastElements
+}
+
 // most is how many bytes the body of the answer may have; in a batch, how many all answers up
 // to this one. The calls behind it must have room to fail.
 func (c *call) most() int { return min(c.m.limits.Frame, c.m.unread.left()) - c.after*leastAnswer }
 
 // leastAnswer is enough for the answer of a failed call in a batch, without words.
 const leastAnswer = 32
+
+// leastElements is enough for the answer of any call that has no value in it, and for what stands
+// around one.
+const leastElements = 8
+
+// maxBatchCalls is how many calls a batch may have, so that most of the elements are left for
+// what they answer.
+const maxBatchCalls = maxElements / 2 / leastElements
 
 // room is how many bytes the result may have.
 func (c *call) room() int {
@@ -154,8 +190,10 @@ func (c *call) fail(err error) {
 		f = &proto.Fault{Kind: proto.KindArguments, Text: err.Error()}
 	}
 	if c.batch != nil {
+		start := len(*c.batch)
 		b := proto.AppendNil(proto.AppendFault(proto.AppendArrayHeader(*c.batch, 2), f))
-		if len(b) > c.most() {
+		if len(b) > c.most() || !c.count(b[start:]) {
+			c.s.batched += leastElements
 			b = proto.AppendNil(proto.AppendFault(proto.AppendArrayHeader(*c.batch, 2), &proto.Fault{Kind: f.Kind}))
 		}
 		*c.batch = b

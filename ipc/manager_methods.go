@@ -50,7 +50,7 @@ func (s *session) handle(msg *proto.Message) {
 			return
 		}
 		var unread []byte // where the answer goes
-		c.batch = &unread
+		c.batch, s.batched = &unread, 0
 	}
 	do, ok := methods[msg.Method]
 	if !ok {
@@ -125,12 +125,13 @@ func (c *call) doBatch(params []proto.Raw) error {
 	if err != nil {
 		return err
 	}
-	if n := calls.Len(); n >= c.m.limits.Frame/leastAnswer {
+	if n := calls.Len(); n >= c.m.limits.Frame/leastAnswer || n > maxBatchCalls {
 		return faultf(proto.KindTooLarge, "a batch of %d calls, whose answers would not fit into one frame", n)
 	}
 	answers := proto.AppendArrayHeader(c.s.answers[:0], calls.Len())
 	one := *c
 	one.batch = &answers
+	c.s.batched = 0
 	begin := time.Now()
 	for calls.Len() > 0 {
 		one.lent, one.wait, one.owner, one.after = one.lent[:0], 0, owner, calls.Len()

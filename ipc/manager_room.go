@@ -11,7 +11,7 @@ func (c *call) spaceLeft() space {
 		return space{bytes: c.room(), elements: c.room()}
 	}
 	const head = 5 // of the array
-	return space{bytes: min(c.room(), c.m.limits.Frame-64<<10) - head, elements: maxElements}
+	return space{bytes: min(c.room(), c.m.limits.Frame-64<<10) - head, elements: c.elements()}
 }
 
 // takeEntry is take for an entry of a table, which has so many bytes with what stands around it.

@@ -28,6 +28,7 @@ type session struct {
 	gauge   frameGauge
 	batch   []proto.Message // read, not yet executed; they lie in the Conn's buffer
 	ops     map[string]string
+	batched int    // elements of the answers of the batch under way, at most
 	answers []byte // of the last batch, to be used again
 	scrap   call   // of the call under way; one that waits gets a copy
 

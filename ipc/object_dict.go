@@ -133,7 +133,7 @@ func (d *managedDict) pop(c *call) {
 		c.echo(1)
 	case e == nil:
 		c.missing(proto.KindKeyError, c.args[0])
-	case c.fits(1, len(e.value.raw)):
+	case c.fitsOne(e.value):
 		c.giveBack(d.take(c, e))
 	}
 }

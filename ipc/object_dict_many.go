@@ -148,7 +148,7 @@ const scanHead = 1 + 9 + 9 + headBytes
 // some returns up to count entries from position on, as many as fit into an answer, and where
 // the next one is, -1 if there is none. If not even one fits c is answered.
 func (d *managedDict) some(c *call, position, count int) (entries []*entry, next int, ok bool) {
-	room := space{bytes: c.room() - scanHead, elements: maxElements}
+	room := space{bytes: c.room() - scanHead, elements: c.elements()}
 	for i := position; i < len(d.order); i++ {
 		e := d.order[i]
 		if e == nil {

@@ -352,7 +352,7 @@ const (
 // replyWatch answers with the changes since a version. Those that do not fit are left for the
 // next watch: the version answered is that of the last change told.
 func (d *managedDict) replyWatch(c *call, w *dictWatch) {
-	version, room := d.version, space{bytes: c.room() - watchHead, elements: maxElements}
+	version, room := d.version, space{bytes: c.room() - watchHead, elements: c.elements()}
 	var told []*entry
 	for e := range d.since(w.since) {
 		if w.keys != nil && !w.keys[e.canon] {

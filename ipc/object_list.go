@@ -165,7 +165,7 @@ func (l *managedList) pop(c *call) {
 		c.failf(proto.KindIndexError, "pop from an empty list")
 		return
 	}
-	if !ok || !c.fits(1, len(l.items[i].raw)) {
+	if !ok || !c.fitsOne(l.items[i]) {
 		return
 	}
 	v := l.take(i)

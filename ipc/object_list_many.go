@@ -232,7 +232,7 @@ func (l *managedList) move(c *call) {
 		return
 	}
 	from, at, ok := l.route(c, to)
-	if !ok || !c.fits(1, len(l.items[from].raw)) {
+	if !ok || !c.fitsOne(l.items[from]) {
 		return
 	}
 	v := l.take(from)

@@ -110,7 +110,7 @@ func (c *call) echo(i int) {
 // fits tells whether n elements of this many bytes together can be answered; if not, c is
 // answered. What takes values away asks before it does.
 func (c *call) fits(n, bytes int) bool {
-	if bytes > c.room() || n > maxElements {
+	if bytes > c.room() || n > c.elements() {
 		c.failf(proto.KindTooLarge, "the result has %d elements and %d bytes, more than one answer may have", n, bytes)
 		return false
 	}
@@ -120,13 +120,22 @@ func (c *call) fits(n, bytes int) bool {
 // maxElements is how many elements a value may have, by PROTOCOL.md.
 const maxElements = 4 << 20
 
+// fitsOne is fits for v alone.
+func (c *call) fitsOne(v value) bool {
+	n := 0
+	if len(v.raw) > c.elements() {
+		n = proto.CountElements(v.raw)
+	}
+	return c.fits(n, len(v.raw))
+}
+
 // fitting is fits for an array of vs.
 func (c *call) fitting(vs []value) bool {
 	bytes, n := headBytes, len(vs)
 	for i := range vs {
 		bytes += len(vs[i].raw)
 	}
-	for i := 0; bytes > maxElements && bytes <= c.room() && i < len(vs) && n <= maxElements; i++ {
+	for i := 0; bytes > c.elements() && bytes <= c.room() && i < len(vs) && n <= c.elements(); i++ {
 		n += proto.CountElements(vs[i].raw)
 	}
 	return c.fits(n, bytes)
