@@ -160,6 +160,64 @@ func TestProxyPassedUnused(t *testing.T) {
 	untilIs(t, "objects", objects(t, c), 0)
 }
 
+// An item of a ring names a lock in shared memory that was deposited with a manager; who gets it opens the same lock,
+// from another process too.
+func TestDepositInRing(t *testing.T) {
+	checkLeaks(t)
+	_, path := startManager(t)
+	c, ctx := connect(t, path, ConnectOptions{}), within(t)
+	lock := make1[*Lock](t)(NewLock(LockOptions{}))
+	defer lock.Close()
+	a, err := c.Deposit(ctx, lock, ManagedOptions{Name: "mutex"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := newTestQueue[proto.Ref](t, QueueOptions{})
+	mustPut(t, q, proto.Ref{Instance: c.Instance(), ID: a.ID, Address: path})
+	far := start(t, "open deposited lock")
+	far.send(q)
+	far.expect("held")
+	if _, ok, err := lock.TryAcquire(); ok || err != nil {
+		t.Errorf("the lock is held in another process: %v, %v", ok, err)
+	}
+	far.kill()
+	h, err := lock.Acquire(ctx)
+	if err != nil || !h.OwnerDied() {
+		t.Fatalf("after the death of the other holder: %v, %v", h.OwnerDied(), err)
+	}
+	h.Release()
+}
+
+func init() {
+	helpers["open deposited lock"] = func(conn *Conn) error {
+		ctx := context.Background()
+		var q Queue[proto.Ref]
+		if err := conn.Recv(ctx, &q); err != nil {
+			return err
+		}
+		r, err := q.Get(ctx)
+		if err != nil {
+			return err
+		}
+		c, err := Connect(ctx, r.Address, ConnectOptions{})
+		if err != nil {
+			return err
+		}
+		var l Lock
+		if err := c.Open(ctx, Numbered(r.ID), &l); err != nil {
+			return err
+		}
+		if _, err := l.Acquire(ctx); err != nil {
+			return err
+		}
+		if err := conn.Send(ctx, "held"); err != nil {
+			return err
+		}
+		endWith(conn)
+		select {}
+	}
+}
+
 // Over a ring in memory a proxy is its reference, with the address.
 func TestProxyInRing(t *testing.T) {
 	checkLeaks(t)
