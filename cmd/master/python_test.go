@@ -154,6 +154,29 @@ func TestPythonClient(t *testing.T) {
 	}
 }
 
+// Programs in Python take part in a job: they find its manager in the environment, and what it shares by name.
+func TestPythonInJob(t *testing.T) {
+	const programs = 8
+	code := `import os, multiproc
+m = multiproc.Manager(os.environ["MULTIPROC_SOCKET"])
+with m.attach("mutex"):
+    db = m.attach("db")
+    db["n"] = db["n"] + 1
+    print("it is", db["n"])`
+	job := fmt.Sprintf(`{
+		"shared": {"db": {"kind": "dict", "items": {"n": 0}}, "mutex": {"kind": "lock", "managed": true}},
+		"tickets": [{"repeat": %d, "task": "exec", "args": {"command": ["python3", "-c", %s]}}]
+	}`, programs, strconv.Quote(code))
+	env := []string{"PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH=" + pythonPath(t)}
+	p := start(t, setup{stdin: job, env: env}, "-workers", "3", "-job", "-")
+	p.exits(exitOK)
+	for n := range programs {
+		if line := fmt.Sprintf("it is %d\n", n+1); strings.Count(p.stdout.String(), line) != 1 {
+			t.Errorf("not once %q:\n%s", line, p.output())
+		}
+	}
+}
+
 // A program in Python submits tickets to a pool whose workers are in Python, and shares objects with them.
 func TestPythonPool(t *testing.T) {
 	dir, path := pythonPath(t), filepath.Join(t.TempDir(), "manager")
